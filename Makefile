@@ -1,0 +1,195 @@
+# verdict: packets that netfilter queues, decided by C functions
+#
+#   make              build everything into build/plain
+#   make demo         see it work on real packets, in a minute (root, or a user namespace)
+#   make check        all tests: unit, sim, kernel, command, sanitizers, benchmark smoke (root for all of it)
+#   make test         unit, sim, kernel and command tests of this build only
+#   make bench        micro-benchmarks and end-to-end runs; BENCH_SECONDS=N for longer ones
+#   make asan ubsan tsan   the same build under a sanitizer, in build/asan ...
+#   make install      DESTDIR=, PREFIX=/usr/local, LIBDIR=$(PREFIX)/lib
+#   make uninstall    what install put there
+#   make lint         shellcheck, manual pages, headers alone as C11 and C++
+#   make clean        removes build/
+#
+# Settings: CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, BUILD (plain, asan, ubsan, tsan), V=1 to see the commands.
+
+VERSION := 0.1.0
+SOVERSION := 0
+
+BUILD ?= plain
+OUT := build/$(BUILD)
+PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR ?= $(PREFIX)/share/man
+COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
+DOCDIR ?= $(PREFIX)/share/doc/verdict
+FUNCTIONDIR = $(LIBDIR)/verdict/functions
+
+CC ?= cc
+CXX ?= c++
+PKG_CONFIG ?= pkg-config
+CFLAGS ?= -O2 -g
+CXXFLAGS ?= -O2 -g
+V ?= 0
+Q := $(if $(filter 1,$(V)),,@)
+say = $(if $(filter 1,$(V)),,@printf '  %-8s %s\n' $(1) $(2))
+
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef -Wno-missing-field-initializers
+SANITIZE_plain :=
+SANITIZE_asan := -fsanitize=address -fno-omit-frame-pointer
+SANITIZE_ubsan := -fsanitize=undefined -fno-sanitize-recover=all
+SANITIZE_tsan := -fsanitize=thread
+SANITIZE := $(SANITIZE_$(BUILD))
+ifneq ($(filter $(BUILD),plain asan ubsan tsan),$(BUILD))
+$(error BUILD is one of plain, asan, ubsan, tsan, not '$(BUILD)')
+endif
+
+CPPFLAGS_ALL := -I. -Ilib/include -D_GNU_SOURCE -DVERDICT_VERSION='"$(VERSION)"' $(CPPFLAGS)
+CFLAGS_ALL = -std=gnu11 $(WARNINGS) -fPIC -fvisibility=hidden -pthread -MMD -MP $(SANITIZE) $(CFLAGS)
+CXXFLAGS_ALL = -std=c++17 -Wall -Wextra -pthread -MMD -MP $(SANITIZE) $(CXXFLAGS)
+LDFLAGS_ALL = -pthread $(SANITIZE) $(LDFLAGS)
+
+# ---- what is needed; missing packages are named before anything is built ----
+
+PACKAGES := libmnl libpcap jansson
+NEEDED := libmnl:libmnl-dev libpcap:libpcap-dev jansson:libjansson-dev jemalloc:libjemalloc-dev \
+	  cmocka:libcmocka-dev benchmark:libbenchmark-dev libnetfilter_queue:libnetfilter-queue-dev
+ifeq ($(filter help clean uninstall,$(MAKECMDGOALS)),)
+MISSING := $(strip $(foreach n,$(NEEDED),$(if $(shell $(PKG_CONFIG) --exists $(firstword $(subst :, ,$(n))) 2>/dev/null && echo y),,$(lastword $(subst :, ,$(n))))))
+ifneq ($(MISSING),)
+$(error missing packages: $(MISSING). Install them with: sudo tools/install-deps)
+endif
+endif
+MNL_CFLAGS := $(shell $(PKG_CONFIG) --cflags libmnl 2>/dev/null)
+LIB_LIBS := $(shell $(PKG_CONFIG) --libs libmnl libpcap 2>/dev/null) -ldl
+TOOL_LIBS := $(shell $(PKG_CONFIG) --libs jansson 2>/dev/null)
+JEMALLOC_plain := $(shell $(PKG_CONFIG) --libs jemalloc 2>/dev/null)
+JEMALLOC := $(JEMALLOC_$(BUILD))
+
+# ---- sources: a file that is put in a room is built ----
+
+LIB_SOURCES := $(wildcard lib/nfq/*.c lib/packet/*.c engine/*.c)
+TOOL_SOURCES := $(wildcard tools/*.c)
+FUNCTION_SOURCES := $(wildcard lib/functions/*.c)
+SUPPORT_SOURCES := $(wildcard test/support/*.c)
+TEST_SOURCES := $(wildcard test/unit/test_*.c test/sim/test_*.c test/kernel/test_*.c)
+TEST_FUNCTION_SOURCES := $(wildcard test/functions/*.c)
+NET_SOURCES := $(wildcard bench/net/*.c)
+MICRO_SOURCES := $(wildcard bench/micro/*.cc)
+PUBLIC_HEADERS := $(wildcard lib/include/verdict/*.h)
+
+object = $(patsubst %,$(OUT)/obj/%.o,$(basename $(1)))
+LIB_OBJECTS := $(call object,$(LIB_SOURCES))
+TOOL_OBJECTS := $(call object,$(TOOL_SOURCES))
+SUPPORT_OBJECTS := $(call object,$(SUPPORT_SOURCES))
+FUNCTIONS := $(patsubst lib/functions/%.c,$(OUT)/functions/%.so,$(FUNCTION_SOURCES))
+TESTS := $(patsubst test/%.c,$(OUT)/test/%,$(TEST_SOURCES))
+TEST_FUNCTIONS := $(patsubst test/functions/%.c,$(OUT)/test/functions/%.so,$(TEST_FUNCTION_SOURCES))
+NET_PROGRAMS := $(patsubst bench/net/%.c,$(OUT)/bench/net/%,$(NET_SOURCES))
+MICRO_PROGRAMS := $(patsubst bench/micro/%.cc,$(OUT)/bench/micro/%,$(MICRO_SOURCES))
+
+LIB_STATIC := $(OUT)/libverdict.a
+LIB_SHARED := $(OUT)/libverdict.so.$(VERSION)
+LIB_SONAME := libverdict.so.$(SOVERSION)
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.PHONY: all lib test-programs bench-programs help clean demo check test bench asan ubsan tsan install uninstall lint FORCE
+
+lib: $(LIB_STATIC) $(LIB_SHARED) $(OUT)/libverdict.so $(OUT)/verdict.pc
+test-programs: $(TESTS) $(TEST_FUNCTIONS)
+bench-programs: $(NET_PROGRAMS) $(MICRO_PROGRAMS)
+all: lib $(OUT)/verdict $(FUNCTIONS) $(NET_PROGRAMS)
+
+help:
+	@sed -n '/^# verdict:/,/^$$/s/^# \{0,1\}//p' Makefile
+
+# everything is rebuilt when the flags change
+FLAGS_NOW := $(CC) $(CXX) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(CXXFLAGS_ALL) $(LDFLAGS_ALL) $(LIB_LIBS) $(TOOL_LIBS) $(JEMALLOC)
+$(OUT)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(FLAGS_NOW))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(FLAGS_NOW))' > $@
+
+$(OUT)/obj/%.o: %.c $(OUT)/flags
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(MNL_CFLAGS) $(CFLAGS_ALL) -c -o $@ $<
+
+$(OUT)/obj/%.o: %.cc $(OUT)/flags
+	@mkdir -p $(@D)
+	$(call say,CXX,$<)
+	$(Q)$(CXX) $(CPPFLAGS_ALL) $(CXXFLAGS_ALL) -c -o $@ $<
+
+$(LIB_STATIC): $(LIB_OBJECTS)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(LIB_SHARED): $(LIB_OBJECTS) lib/libverdict.map
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -shared -Wl,-soname,$(LIB_SONAME) -Wl,--version-script,lib/libverdict.map -o $@ $(LIB_OBJECTS) $(LIB_LIBS)
+	$(Q)ln -sf $(notdir $@) $(OUT)/$(LIB_SONAME)
+
+$(OUT)/libverdict.so: $(LIB_SHARED)
+	$(Q)ln -sf $(notdir $<) $@
+
+$(OUT)/verdict.pc: Makefile $(OUT)/flags
+	$(Q)printf '%s\n' 'prefix=$(PREFIX)' 'includedir=$(INCLUDEDIR)' 'libdir=$(LIBDIR)' '' \
+		'Name: verdict' 'Description: decide on packets that netfilter queues' 'Version: $(VERSION)' \
+		'Cflags: -I$${includedir}' 'Libs: -L$${libdir} -lverdict' \
+		'Libs.private: $(LIB_LIBS) -pthread' > $@
+
+# the tool holds the library, and lends its packet calls to the functions that it loads
+$(OUT)/verdict: $(TOOL_OBJECTS) $(LIB_STATIC) lib/functions.list
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -Wl,--dynamic-list=lib/functions.list -o $@ $(TOOL_OBJECTS) -Wl,--whole-archive $(LIB_STATIC) -Wl,--no-whole-archive $(LIB_LIBS) $(TOOL_LIBS) $(JEMALLOC)
+
+# stock functions use what a user's function may use, and nothing else
+FUNCTION_LIBS_match := -lpcap
+$(OUT)/functions/%.so: lib/functions/%.c $(OUT)/flags
+	@mkdir -p $(@D)
+	$(call say,SO,$@)
+	$(Q)$(CC) -Ilib/include $(CPPFLAGS) -std=gnu11 $(WARNINGS) -fPIC -shared -MMD -MP $(SANITIZE) $(CFLAGS) $(LDFLAGS) -o $@ $< $(FUNCTION_LIBS_$*)
+
+$(OUT)/test/functions/%.so: test/functions/%.c $(OUT)/flags
+	@mkdir -p $(@D)
+	$(call say,SO,$@)
+	$(Q)$(CC) -Ilib/include $(CPPFLAGS) -std=gnu11 $(WARNINGS) -fPIC -shared -MMD -MP $(SANITIZE) $(CFLAGS) $(LDFLAGS) -o $@ $<
+
+$(OUT)/test/%: $(OUT)/obj/test/%.o $(SUPPORT_OBJECTS) $(LIB_STATIC)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -Wl,--dynamic-list=lib/functions.list -o $@ $< $(SUPPORT_OBJECTS) -Wl,--whole-archive $(LIB_STATIC) -Wl,--no-whole-archive $(LIB_LIBS) -lcmocka
+
+NET_LIBS_yardstick := -lnetfilter_queue -lmnl
+$(OUT)/bench/net/%: $(OUT)/obj/bench/net/%.o
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(NET_LIBS_$*)
+
+$(OUT)/bench/micro/%: $(OUT)/obj/bench/micro/%.o $(LIB_STATIC)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CXX) $(LDFLAGS_ALL) -o $@ $< $(LIB_STATIC) $(LIB_LIBS) -lbenchmark
+
+.SECONDARY:
+-include $(shell find $(OUT) -name '*.d' 2>/dev/null)
+
+asan ubsan tsan:
+	$(Q)$(MAKE) --no-print-directory BUILD=$@ all test-programs
+
+demo: all
+	$(Q)tools/demo
+
+check:
+	$(Q)tools/check
+
+test: all test-programs
+	$(Q)tools/check --only $(BUILD)
+
+bench: all bench-programs
+	$(Q)bench/run
+
+clean:
+	rm -rf build

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Running the functions over a burst. Each function gets what the ones before it left undecided; the verdicts of a
+ * function that has only decide() are collected the same way as those of decide_burst().
+ */
+#include "engine/chain.h"
+
+#include "engine/slots.h"
+#include "engine/tally.h"
+
+/* The packets that no function has decided yet. */
+struct pending {
+	struct vd_packet *packets[VD_BURST_MAX];
+	enum vd_verdict verdicts[VD_BURST_MAX];
+	unsigned count;
+};
+
+static void call(const struct vd_link *link, struct pending *pending, unsigned first, unsigned count, void *state)
+{
+	if (link->function.decide_burst) {
+		link->function.decide_burst(pending->packets + first, pending->verdicts + first, count, state);
+		return;
+	}
+	for (unsigned i = first; i < first + count; i++)
+		pending->verdicts[i] = link->function.decide(pending->packets[i], state);
+}
+
+/* A state of the flow's scope belongs to a shard: one call for each run of packets of the same one. */
+static void call_by_shard(const struct vd_link *link, struct pending *pending, void **states)
+{
+	unsigned first = 0;
+
+	while (first < pending->count) {
+		uint32_t shard = vd_slot_of(pending->packets[first])->shard;
+		unsigned end = first + 1;
+
+		while (end < pending->count && vd_slot_of(pending->packets[end])->shard == shard)
+			end++;
+		call(link, pending, first, end - first, states[shard]);
+		first = end;
+	}
+}
+
+/* Takes over what the function said; returns how many packets it left undecided. */
+static unsigned settle(struct pending *pending, struct vd_link_tally *tally, enum vd_verdict fault_verdict,
+		       struct vd_outcome *outcome)
+{
+	uint32_t said[VD_VERDICT_COUNT] = {0}, faults = 0;
+	unsigned left = 0;
+
+	for (unsigned i = 0; i < pending->count; i++) {
+		struct vd_packet *packet = pending->packets[i];
+		unsigned verdict = pending->verdicts[i];
+
+		if (verdict >= VD_VERDICT_COUNT) { /* no verdict at all: what it changed is not to be trusted either */
+			packet->verdict = (uint8_t)fault_verdict;
+			packet->changed = 0;
+			faults++;
+			continue;
+		}
+		said[verdict]++;
+		if (verdict == VD_NEXT) {
+			pending->verdicts[left] = VD_NEXT;
+			pending->packets[left++] = packet;
+		} else {
+			packet->verdict = (uint8_t)verdict;
+		}
+	}
+	vd_tally_add(&tally->packets, pending->count);
+	for (unsigned verdict = 0; verdict < VD_VERDICT_COUNT; verdict++)
+		if (said[verdict])
+			vd_tally_add(&tally->verdicts[verdict], said[verdict]);
+	if (faults)
+		vd_tally_add(&tally->faults, faults);
+	outcome->faults += faults;
+	return left;
+}
+
+void vd_chain_decide(struct vd_chain *chain, unsigned worker, unsigned lane, struct vd_packet *const *packets, unsigned count,
+		     struct vd_outcome *outcome)
+{
+	struct pending pending;
+
+	*outcome = (struct vd_outcome){0};
+	pending.count = count;
+	memcpy(pending.packets, packets, count * sizeof *packets);
+	memset(pending.verdicts, 0, count * sizeof *pending.verdicts); /* VD_NEXT */
+
+	for (unsigned i = 0; i < chain->count && pending.count; i++) {
+		struct vd_link *link = &chain->links[i];
+		struct vd_link_tally *tally = link->tallies[worker];
+
+		for (unsigned j = 0; j < pending.count; j++)
+			pending.packets[j]->context = &tally->context;
+		switch (link->function.scope) {
+		case VD_SCOPE_SHARED:
+			call(link, &pending, 0, pending.count, link->shared);
+			break;
+		case VD_SCOPE_WORKER:
+			call(link, &pending, 0, pending.count, link->states[worker]);
+			break;
+		case VD_SCOPE_FLOW:
+			call_by_shard(link, &pending, link->states + lane * chain->shards);
+			break;
+		}
+		pending.count = settle(&pending, tally, chain->fault_verdict, outcome);
+	}
+	for (unsigned i = 0; i < pending.count; i++)
+		pending.packets[i]->verdict = (uint8_t)chain->default_verdict;
+	outcome->by_default = pending.count;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The chain of verdict functions: opened once before any packet, then run over bursts by all workers.
+ *
+ * Who may call: vd_chain_decide() any worker, with its own index, holding the packets' shards (or the lane, when it decides on
+ * the spot); the others the thread that runs the engine, while no worker does.
+ */
+#ifndef VERDICT_ENGINE_CHAIN_H
+#define VERDICT_ENGINE_CHAIN_H
+
+#include <verdict/engine.h>
+
+/* What one worker counted of one function; written by that worker only, relaxed, read by anybody. */
+struct vd_link_tally {
+	uint64_t packets;
+	uint64_t verdicts[VD_VERDICT_COUNT];
+	uint64_t faults;
+	struct vd_context context; /* the named counters, behind this */
+};
+
+struct vd_link {
+	struct vd_function function; /* a copy, as long as this engine's struct: older ones end in zeros */
+	char *arguments;
+	void *library; /* of dlopen(); NULL: the program's own */
+	bool is_open;
+	void *shared;
+	void **states; /* by worker, or by lane and shard */
+	unsigned state_count;
+	unsigned counter_count;
+	struct vd_link_tally **tallies; /* by worker */
+};
+
+struct vd_chain {
+	struct vd_link links[VD_ENGINE_FUNCTIONS_MAX];
+	unsigned count;
+	unsigned workers;
+	unsigned shards; /* of one lane */
+	uint32_t bytes;	 /* what all functions together need */
+	uint32_t needs;
+	enum vd_verdict default_verdict;
+	enum vd_verdict fault_verdict;
+};
+
+/* What a burst came to, for the worker's accounts. */
+struct vd_outcome {
+	uint32_t by_default;
+	uint32_t faults;
+};
+
+int vd_chain_add(struct vd_chain *chain, const struct vd_function *function, const char *arguments, void *library,
+		 struct vd_error *error);
+
+/* Opens every function with its arguments and makes all states. On failure nothing stays open. */
+int vd_chain_open(struct vd_chain *chain, unsigned workers, unsigned lanes, unsigned shards, struct vd_error *error);
+
+/* Closes states and functions; what they counted can still be read. */
+void vd_chain_close(struct vd_chain *chain);
+
+/* Forgets the functions and unloads their libraries. */
+void vd_chain_fini(struct vd_chain *chain);
+
+/* Gives every packet its verdict. `count` ≤ VD_BURST_MAX packets of one lane. */
+void vd_chain_decide(struct vd_chain *chain, unsigned worker, unsigned lane, struct vd_packet *const *packets, unsigned count,
+		     struct vd_outcome *outcome);
+
+#endif

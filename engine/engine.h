@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the engine offers to the rest of this tree beside <verdict/engine.h>: other ports (tests, benchmarks).
+ */
+#ifndef VERDICT_ENGINE_ENGINE_H
+#define VERDICT_ENGINE_ENGINE_H
+
+#include "engine/port.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Adds a lane that reads this port. The engine owns the port from here on, also when this fails. */
+int vd_engine_add_port(struct vd_engine *engine, struct vd_port *port, struct vd_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

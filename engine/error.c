@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+int vd_error_set(struct vd_error *error, int code, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(error->text, sizeof error->text, format, arguments);
+	va_end(arguments);
+	return code;
+}
+
+void vd_error_prefix(struct vd_error *error, const char *format, ...)
+{
+	struct vd_error whole;
+	size_t used;
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(whole.text, sizeof whole.text, format, arguments);
+	va_end(arguments);
+	used = strlen(whole.text);
+	snprintf(whole.text + used, sizeof whole.text - used, ": %.*s", (int)(sizeof whole.text - used - 3), error->text);
+	*error = whole;
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/lane.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Before the first packet: what a plain accept costs on a usual machine. */
+#define COST_NS_AT_START 2000
+
+int vd_lane_init(struct vd_lane *lane, unsigned index, struct vd_port *port)
+{
+	memset(lane, 0, sizeof *lane);
+	lane->index = index;
+	lane->port = port;
+	atomic_init(&lane->readable, true);
+	atomic_init(&lane->cost_ns, COST_NS_AT_START);
+	return 0;
+}
+
+static struct vd_ring_spsc **make_rings(unsigned count, uint32_t capacity)
+{
+	struct vd_ring_spsc **rings = calloc(count, sizeof *rings);
+
+	for (unsigned i = 0; rings && i < count; i++) {
+		rings[i] = aligned_alloc(VD_CACHE_LINE, vd_ring_spsc_size(capacity));
+		if (!rings[i]) {
+			while (i)
+				free(rings[--i]);
+			free(rings);
+			return NULL;
+		}
+		vd_ring_spsc_init(rings[i], capacity);
+	}
+	return rings;
+}
+
+static void free_rings(struct vd_ring_spsc **rings, unsigned count)
+{
+	for (unsigned i = 0; rings && i < count; i++)
+		free(rings[i]);
+	free(rings);
+}
+
+static uint32_t power_of_two_at_least(uint32_t number)
+{
+	uint32_t power = 1;
+
+	while (power < number)
+		power *= 2;
+	return power;
+}
+
+int vd_lane_prepare(struct vd_lane *lane, struct vd_lane_settings *settings)
+{
+	size_t room = lane->port->message_room + settings->port.copy_range + VD_ROOM;
+	size_t count = VD_LANE_SLOT_BYTES / (room + VD_SLOT_ROOM);
+	uint32_t capacity;
+
+	if (count > VD_LANE_SLOTS_MAX)
+		count = VD_LANE_SLOTS_MAX;
+	if (count < VD_LANE_SLOTS_MIN)
+		count = VD_LANE_SLOTS_MIN;
+	if (vd_slots_init(&lane->slots, (uint32_t)count, (uint32_t)room))
+		return -ENOMEM;
+	settings->port.slot_room = lane->slots.room;
+	lane->copy_range = settings->port.copy_range;
+	lane->hash_key = settings->hash_key;
+	lane->shard_count = settings->shards;
+	/* a ring holds every slot there is: it is never full, and the reader stops when it has no slots */
+	capacity = power_of_two_at_least((uint32_t)count);
+	lane->waiting = make_rings(lane->shard_count, capacity);
+	lane->decided = settings->has_writers ? make_rings(lane->shard_count, capacity) : NULL;
+	lane->free_count = lane->free_holes = VD_PORT_BURST_MAX; /* all holes: the first receive fills them */
+	return lane->waiting && (lane->decided || !settings->has_writers) ? 0 : -ENOMEM;
+}
+
+void vd_lane_fini(struct vd_lane *lane)
+{
+	free_rings(lane->waiting, lane->shard_count);
+	free_rings(lane->decided, lane->shard_count);
+	lane->waiting = lane->decided = NULL;
+	vd_slots_fini(&lane->slots);
+	if (lane->port)
+		lane->port->operations->destroy(lane->port);
+	lane->port = NULL;
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A port: where packets come from and verdicts go. Three kinds: nfq (the kernel), pcap (a capture), sim (a simulated
+ * queue). Everything behind it is the same code.
+ *
+ * Who calls: open and close the thread that runs the engine, while no other works; receive one thread at a time (the
+ * lane's reader role, with acquire and release between holders); send any threads at once; counters and wake anybody.
+ *
+ * Life: create by the port's own constructor, open, receive/send, close, destroy. close settles what is left (see
+ * below) and may be followed by counters; destroy frees.
+ */
+#ifndef VERDICT_ENGINE_PORT_H
+#define VERDICT_ENGINE_PORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <verdict/engine.h>
+
+/* receive() says this when there will be no more packets, ever. */
+#define VD_PORT_ENDED (-ENODATA)
+
+/* The most packets in one receive or send. */
+#define VD_PORT_BURST_MAX VD_BURST_MAX
+
+/* What the engine wants of a port, known when all functions are. */
+struct vd_port_settings {
+	uint32_t maxlen;
+	uint32_t copy_range; /* bytes of each packet that are copied, 1 to 65531 */
+	uint32_t needs;	     /* VD_NEEDS_* */
+	bool fail_open;
+	enum vd_verdict fault_verdict;
+	const char *netns;
+	uint32_t slot_room;  /* bytes behind VD_SLOT_ROOM in each slot: message_room + copy_range + VD_ROOM, or more */
+	void (*log)(void *log_argument, const char *line);
+	void *log_argument;
+};
+
+/* Since the start; written by the port, relaxed, and exact after close. */
+struct vd_port_counters {
+	uint64_t refused_verdicts[VD_VERDICT_COUNT]; /* sent, counted by the sender, and then flushed or refused */
+	uint64_t queue_dropped;
+	uint64_t socket_dropped;
+	uint64_t flushed;
+	uint64_t refused;
+	uint64_t left_accepted;
+	uint64_t left_dropped;
+	uint32_t waiting;
+	uint32_t receive_buffer;
+};
+
+struct vd_port;
+
+struct vd_port_operations {
+	const char *kind; /* "nfq" */
+
+	/* Whether it could be opened: nothing is bound or changed. For the check before any port opens. May be NULL. */
+	int (*check)(struct vd_port *port, const struct vd_port_settings *settings, struct vd_error *error);
+
+	/* Packets begin to come. */
+	int (*open)(struct vd_port *port, const struct vd_port_settings *settings, struct vd_error *error);
+
+	/*
+	 * Receives up to `count` packets, 1 to VD_PORT_BURST_MAX, into the packets' room behind each struct (the slots), in
+	 * order of arrival; fills data_offset, length, room, wire_length, original_length, id, queue, ethertype, and what
+	 * else it knows; parsing and hashing are the caller's. It may exchange the pointers in packets[]. `wait`: when there
+	 * is nothing, sleep until there is, or until wake(). Returns how many (0: nothing there, or woken), VD_PORT_ENDED, or
+	 * -errno when it cannot go on.
+	 */
+	int (*receive)(struct vd_port *port, struct vd_packet **packets, unsigned count, bool wait);
+
+	/*
+	 * Sends the verdicts of `count` decided packets, 1 to VD_PORT_BURST_MAX, in order; they have taken effect when it
+	 * returns. `scratch` is scratch_size bytes that belong to the sending thread. 0 or -errno: cannot go on.
+	 */
+	int (*send)(struct vd_port *port, struct vd_packet *const *packets, unsigned count, void *scratch);
+
+	void (*counters)(struct vd_port *port, struct vd_port_counters *counters);
+
+	/* Makes a waiting receive() return. Async-signal-safe. May be NULL for a port that never waits. */
+	void (*wake)(struct vd_port *port);
+
+	/*
+	 * No packets come any more. What the port still holds gets settings->fault_verdict and is counted as left_*. Called
+	 * after the last receive and send; also when a later port failed to open.
+	 */
+	void (*close)(struct vd_port *port);
+
+	void (*destroy)(struct vd_port *port);
+};
+
+struct vd_port {
+	const struct vd_port_operations *operations;
+	unsigned queue;	       /* its number; captures count from 0 */
+	int descriptor;	       /* readable when there are packets; -1: never wait for it, just ask */
+	size_t message_room;   /* bytes that receive() needs in a slot beside the packet's own */
+	size_t scratch_size;
+	char failure[256];     /* one sentence when receive or send returned an error; may be empty */
+};
+
+/* Constructors. -ENOMEM. */
+int vd_port_nfq_create(struct vd_port **port, unsigned queue);
+int vd_port_pcap_create(struct vd_port **port, const struct vd_capture_options *options, struct vd_error *error);
+
+#endif

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reading a lane: receive a burst, parse, and either decide it here, or hand it to the shards.
+ *
+ * On the spot: when nothing of the lane is in flight and the burst is a matter of microseconds, the reader decides and
+ * answers it itself: no ring, no other thread, no wake-up. Nothing in flight means that no other thread holds a packet of
+ * any flow here, and the reader's role keeps new ones away: so flows stay in order, and their states have one user.
+ */
+#include <poll.h>
+
+#include "engine/clock.h"
+#include "engine/state.h"
+#include "lib/packet/packet.h"
+
+/* A burst that takes no longer than this is decided on the spot: about what waking a thread costs. */
+#define ON_THE_SPOT_NS 40000u
+/* When what is in flight will take this long, a sleeper is woken to help. */
+#define WAKE_NS 60000u
+
+/* Puts fresh slots where the last burst took some. */
+static void refill(struct vd_lane *lane)
+{
+	unsigned filled = vd_slots_take(&lane->slots, lane->free, lane->free_holes);
+
+	while (filled < lane->free_holes && lane->free_count > lane->free_holes)
+		lane->free[filled++] = lane->free[--lane->free_count];
+	if (filled < lane->free_holes)
+		lane->free_count = filled;
+	lane->free_holes = 0;
+	if (lane->free_count < VD_PORT_BURST_MAX)
+		lane->free_count += vd_slots_take(&lane->slots, lane->free + lane->free_count,
+						  VD_PORT_BURST_MAX - lane->free_count);
+}
+
+/* --batch-delay: packets that came alone wait for company. */
+static int wait_for_company(struct vd_engine *engine, struct vd_lane *lane, int count, unsigned want)
+{
+	uint64_t deadline = vd_clock_ns() + engine->options.batch_delay_us * 1000ull;
+	struct pollfd pollfd = {.fd = lane->port->descriptor, .events = POLLIN};
+
+	while ((unsigned)count < want && !vd_engine_is_stopping(engine)) {
+		uint64_t now = vd_clock_ns(), left_ns = deadline > now ? deadline - now : 0;
+		struct timespec left = {.tv_sec = (time_t)(left_ns / 1000000000u), .tv_nsec = (long)(left_ns % 1000000000u)};
+		int more;
+
+		if (!left_ns || ppoll(&pollfd, 1, &left, NULL) <= 0)
+			break;
+		more = lane->port->operations->receive(lane->port, lane->free + count, want - (unsigned)count, false);
+		if (more < 0) /* comes again at the next call */
+			break;
+		count += more;
+	}
+	return count;
+}
+
+/* How many packets of --packets N are left to this burst. */
+static unsigned reserve(struct vd_engine *engine, unsigned want)
+{
+	int64_t left;
+
+	if (!engine->options.packets_max)
+		return want;
+	/* relaxed: a count, nothing else hangs on it */
+	left = atomic_fetch_sub_explicit(&engine->packets_left, want, memory_order_relaxed);
+	if (left >= (int64_t)want)
+		return want;
+	left = left > 0 ? left : 0;
+	atomic_fetch_add_explicit(&engine->packets_left, (int64_t)want - left, memory_order_relaxed);
+	return (unsigned)left;
+}
+
+static void give_back_reserved(struct vd_engine *engine, unsigned reserved, unsigned used)
+{
+	if (!engine->options.packets_max)
+		return;
+	if (used < reserved)
+		atomic_fetch_add_explicit(&engine->packets_left, reserved - used, memory_order_relaxed);
+	if (atomic_fetch_sub_explicit(&engine->packets_unread, used, memory_order_relaxed) == (int64_t)used)
+		vd_engine_stop(engine);
+}
+
+static void end_lane(struct vd_engine *engine, struct vd_lane *lane)
+{
+	/* release and acquire: whoever ends the last one sees all others ended */
+	atomic_store_explicit(&lane->ended, true, memory_order_release);
+	if (atomic_fetch_add_explicit(&engine->lanes_ended, 1, memory_order_acq_rel) + 1 == engine->lane_count)
+		vd_engine_stop(engine);
+}
+
+static unsigned receive(struct vd_engine *engine, struct vd_lane *lane, bool wait)
+{
+	unsigned want, reserved;
+	int count;
+
+	refill(lane);
+	want = lane->free_count < engine->options.batch ? lane->free_count : engine->options.batch;
+	reserved = reserve(engine, want);
+	if (!reserved)
+		return 0;
+	count = lane->port->operations->receive(lane->port, lane->free, reserved, wait);
+	if (count > 0 && (unsigned)count < reserved && engine->options.batch_delay_us && lane->port->descriptor >= 0)
+		count = wait_for_company(engine, lane, count, reserved);
+	give_back_reserved(engine, reserved, count > 0 ? (unsigned)count : 0);
+	if (count == VD_PORT_ENDED)
+		end_lane(engine, lane);
+	else if (count < 0)
+		vd_engine_fail(engine, count, "%s %u: packets cannot be received: %s", lane->port->operations->kind,
+			       lane->port->queue, *lane->port->failure ? lane->port->failure : strerror(-count));
+	if (vd_watch_is_on(&engine->watch) && lane->port->descriptor >= 0 && count >= 0 && (unsigned)count < reserved)
+		vd_watch_arm(&engine->watch, lane);
+	return count > 0 ? (unsigned)count : 0;
+}
+
+static void parse(struct vd_lane *lane, unsigned count)
+{
+	uint64_t bytes = 0;
+	unsigned malformed = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		struct vd_packet *packet = lane->free[i];
+
+		vd_packet_parse(packet, vd_packet_data(packet));
+		packet->flow_hash = vd_packet_compute_flow_hash(packet, lane->hash_key);
+		vd_slot_of(packet)->shard = vd_lane_shard_of(lane, packet->flow_hash);
+		bytes += packet->wire_length;
+		malformed += vd_packet_is_malformed(packet);
+	}
+	vd_tally_add(&lane->received, count);
+	vd_tally_add(&lane->bytes, bytes);
+	vd_tally_add(&lane->reads, 1);
+	if (malformed)
+		vd_tally_add(&lane->malformed, malformed);
+}
+
+static uint64_t expected_ns(struct vd_lane *lane, uint64_t packets)
+{
+	/* relaxed: an estimate */
+	return packets * atomic_load_explicit(&lane->cost_ns, memory_order_relaxed);
+}
+
+static bool nobody_else(const struct vd_engine *engine)
+{
+	return engine->worker_count == 1 && !engine->writer_count;
+}
+
+unsigned vd_reader_turn(struct vd_worker *worker, struct vd_lane *lane, bool wait)
+{
+	struct vd_engine *engine = worker->engine;
+	unsigned count = receive(engine, lane, wait);
+	uint64_t in_flight, start;
+
+	if (!count)
+		return 0;
+	parse(lane, count);
+	in_flight = vd_lane_in_flight(lane);
+	if (!in_flight && (nobody_else(engine) || expected_ns(lane, count) <= ON_THE_SPOT_NS)) {
+		start = vd_clock_ns();
+		vd_decide_and_send(worker, lane, lane->free, count);
+		vd_lane_learn_cost(lane, vd_clock_ns() - start, count);
+		vd_tally_add(&lane->on_the_spot, count);
+		return count; /* the same slots again: there are none warmer */
+	}
+	vd_dispatch(lane, lane->free, count);
+	lane->free_holes = count;
+	if (expected_ns(lane, in_flight + count) >= WAKE_NS)
+		vd_engine_call_for_help(engine);
+	return count;
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/slots.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+int vd_slots_init(struct vd_slots *slots, uint32_t count, uint32_t room)
+{
+	size_t lines = (VD_SLOT_ROOM + room + VD_CACHE_LINE - 1) / VD_CACHE_LINE;
+
+	/* an odd number of lines: else the beginnings of all slots would compete for the same few sets of the cache */
+	slots->stride = (lines | 1) * VD_CACHE_LINE;
+	slots->room = (uint32_t)(slots->stride - VD_SLOT_ROOM);
+	slots->count = slots->kept_count = count;
+	slots->area_size = slots->stride * count;
+	slots->kept = malloc(count * sizeof *slots->kept);
+	slots->area = mmap(NULL, slots->area_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (slots->area == MAP_FAILED)
+		slots->area = NULL;
+	if (!slots->kept || !slots->area) {
+		vd_slots_fini(slots);
+		return -ENOMEM;
+	}
+	for (uint32_t i = 0; i < count; i++) /* the first slot on top */
+		slots->kept[i] = count - 1 - i;
+	atomic_init(&slots->given_back, VD_SLOT_NONE);
+	return 0;
+}
+
+void vd_slots_fini(struct vd_slots *slots)
+{
+	if (slots->area)
+		munmap(slots->area, slots->area_size);
+	free(slots->kept);
+	slots->area = NULL;
+	slots->kept = NULL;
+}
+
+static struct vd_slot *slot_at(const struct vd_slots *slots, uint32_t index)
+{
+	return (struct vd_slot *)(slots->area + index * slots->stride);
+}
+
+static void collect_given_back(struct vd_slots *slots)
+{
+	uint32_t index;
+
+	/* relaxed: only a hint; what is missed now is found at the next call */
+	if (atomic_load_explicit(&slots->given_back, memory_order_relaxed) == VD_SLOT_NONE)
+		return;
+	/* T1: acquire, pairs with G1 in vd_slots_give_back(): the links, and the last use of each slot, come before */
+	index = atomic_exchange_explicit(&slots->given_back, VD_SLOT_NONE, memory_order_acquire);
+	while (index != VD_SLOT_NONE) {
+		slots->kept[slots->kept_count++] = index;
+		index = slot_at(slots, index)->next;
+	}
+}
+
+unsigned vd_slots_take(struct vd_slots *slots, struct vd_packet **packets, unsigned count)
+{
+	unsigned taken = 0;
+
+	collect_given_back(slots);
+	for (; taken < count && slots->kept_count; taken++) {
+		uint32_t index = slots->kept[--slots->kept_count];
+		struct vd_slot *slot = slot_at(slots, index);
+
+		slot->index = index;
+		packets[taken] = &slot->packet;
+	}
+	return taken;
+}
+
+void vd_slots_keep(struct vd_slots *slots, struct vd_packet *const *packets, unsigned count)
+{
+	while (count)
+		slots->kept[slots->kept_count++] = vd_slot_of(packets[--count])->index;
+}
+
+void vd_slots_give_back(struct vd_slots *slots, struct vd_packet *const *packets, unsigned count)
+{
+	struct vd_slot *last = vd_slot_of(packets[count - 1]);
+	uint32_t first_index = vd_slot_of(packets[0])->index, head;
+
+	for (unsigned i = 0; i + 1 < count; i++)
+		vd_slot_of(packets[i])->next = vd_slot_of(packets[i + 1])->index;
+	/* relaxed: the value is only compared and linked */
+	head = atomic_load_explicit(&slots->given_back, memory_order_relaxed);
+	do {
+		last->next = head;
+		/* G1: release, pairs with T1 in collect_given_back() */
+	} while (!atomic_compare_exchange_weak_explicit(&slots->given_back, &head, first_index, memory_order_release,
+							memory_order_relaxed));
+}

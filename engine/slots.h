@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The slots of a lane: places for packets from receive to verdict, in one area, addressed by index.
+ *
+ * A slot is struct vd_slot, then the room that the port receives into. Slots that were freed last are taken first: a
+ * lane that is not backed up works in a few warm ones.
+ *
+ * Who may call: take() and keep() the reader (its role); give_back() any thread.
+ *
+ * Why it is right. Given-back slots form a list that threads push whole chains onto (G1: release) and that only the reader
+ * takes, all at once by an exchange (T1: acquire, pairs with G1): nobody ever pops a single element off it, so
+ * the ABA problem cannot arise, and what the reader takes was completely given back.
+ */
+#ifndef VERDICT_ENGINE_SLOTS_H
+#define VERDICT_ENGINE_SLOTS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stddef.h>
+
+#include "lib/ring/spsc.h"
+#include <verdict/packet.h>
+
+struct vd_slot {
+	_Alignas(VD_CACHE_LINE) struct vd_packet packet; /* first: a packet's address is its slot's */
+	uint32_t index;
+	uint32_t next;
+	uint32_t shard;
+};
+
+/* Where a port's room in a slot begins. */
+#define VD_SLOT_ROOM ((sizeof(struct vd_slot) + VD_CACHE_LINE - 1) / VD_CACHE_LINE * VD_CACHE_LINE)
+
+static inline struct vd_slot *vd_slot_of(const struct vd_packet *packet)
+{
+	return (struct vd_slot *)(uintptr_t)packet;
+}
+
+#define VD_SLOT_NONE UINT32_MAX
+
+struct vd_slots {
+	uint8_t *area;
+	size_t area_size;
+	size_t stride;
+	uint32_t count;
+	uint32_t room;	      /* bytes behind VD_SLOT_ROOM */
+	uint32_t kept_count;  /* the reader's own stack of free slots */
+	uint32_t *kept;
+	_Alignas(VD_CACHE_LINE) _Atomic uint32_t given_back; /* head of the list, VD_SLOT_NONE: empty */
+};
+
+/* `count` slots with `room` bytes each. 0 or -ENOMEM. The memory is touched when it is used. */
+int vd_slots_init(struct vd_slots *slots, uint32_t count, uint32_t room);
+void vd_slots_fini(struct vd_slots *slots);
+
+static inline struct vd_packet *vd_slots_packet(const struct vd_slots *slots, uint32_t index)
+{
+	return (struct vd_packet *)(slots->area + index * slots->stride);
+}
+
+/* Up to `count` free slots, warmest first; returns how many. */
+unsigned vd_slots_take(struct vd_slots *slots, struct vd_packet **packets, unsigned count);
+
+/* The reader gives slots back to its own stack. */
+void vd_slots_keep(struct vd_slots *slots, struct vd_packet *const *packets, unsigned count);
+
+/* Any thread gives slots back. count ≥ 1. */
+void vd_slots_give_back(struct vd_slots *slots, struct vd_packet *const *packets, unsigned count);
+
+#endif

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The engine's own view of itself: what its threads share. Only engine/ includes this.
+ */
+#ifndef VERDICT_ENGINE_STATE_H
+#define VERDICT_ENGINE_STATE_H
+
+#include <pthread.h>
+
+#include "engine/chain.h"
+#include "engine/engine.h"
+#include "engine/error.h"
+#include "engine/lane.h"
+#include "engine/parking.h"
+#include "engine/tally.h"
+#include "engine/watch.h"
+
+/* What one thread counted of one lane; written by that thread only. */
+struct vd_lane_tally {
+	uint64_t verdicts[VD_VERDICT_COUNT];
+	uint64_t by_default;
+	uint64_t faults;
+	uint64_t rewritten;
+	uint64_t sends;
+};
+
+/* What every thread that sends has. */
+struct vd_sender {
+	void *scratch;		       /* the ports' room to build a send in */
+	struct vd_lane_tally *tallies; /* by lane */
+};
+
+struct vd_worker {
+	struct vd_engine *engine;
+	unsigned index;
+	pthread_t thread;
+	struct vd_sender sender;
+	unsigned bursts; /* since the watched lanes were looked at */
+};
+
+struct vd_writer {
+	struct vd_engine *engine;
+	unsigned index;
+	pthread_t thread;
+	struct vd_sender sender;
+	struct vd_parking parking;
+};
+
+struct vd_engine {
+	struct vd_engine_options options;
+	char *netns;
+	unsigned *cpus;
+	struct vd_chain chain;
+
+	struct vd_lane *lanes;
+	unsigned lane_count;
+	struct vd_worker *workers;
+	unsigned worker_count;
+	struct vd_writer *writers;
+	unsigned writer_count;
+	bool has_run;
+	_Atomic bool is_counting; /* what statistics look at is in place */
+
+	struct vd_watch watch;
+	struct vd_parking parking;
+	_Atomic bool stopping;	       /* no more reading; decide what was read, and end */
+	_Atomic bool workers_ended;    /* for the writers: nothing more will come */
+	_Atomic int64_t packets_left;  /* of packets_max: not reserved by a reader */
+	_Atomic int64_t packets_unread; /* of packets_max: not received */
+	_Atomic unsigned lanes_ended;
+	_Atomic bool failed;	       /* `failure` is being or has been written */
+	int failure_code;
+	struct vd_error failure;
+};
+
+/* The first failure is kept, and everything comes to its end. Any thread. */
+void vd_engine_fail(struct vd_engine *engine, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* There is more to do than the calling thread will manage alone: wakes a worker that sleeps. */
+void vd_engine_call_for_help(struct vd_engine *engine);
+
+static inline bool vd_engine_is_stopping(struct vd_engine *engine)
+{
+	return atomic_load_explicit(&engine->stopping, memory_order_acquire);
+}
+
+/* ---- the packet's way ---- */
+
+/*
+ * reader.c: one burst from the lane, whose reader's role the caller holds. Decides it on the spot, or dispatches it.
+ * Returns how many packets came. `wait`: sleep until some come.
+ */
+unsigned vd_reader_turn(struct vd_worker *worker, struct vd_lane *lane, bool wait);
+
+/* dispatch.c: hands packets to the shards of their flows. The caller holds the reader's role. */
+void vd_dispatch(struct vd_lane *lane, struct vd_packet *const *packets, unsigned count);
+
+/* worker.c: a worker's thread. */
+void *vd_worker_main(void *worker);
+
+/* decide.c: runs the chain over a burst and sends its verdicts. The caller holds the packets' shards, or the whole lane. */
+void vd_decide(struct vd_worker *worker, struct vd_lane *lane, struct vd_packet *const *packets, unsigned count);
+void vd_decide_and_send(struct vd_worker *worker, struct vd_lane *lane, struct vd_packet *const *packets, unsigned count);
+
+/* writer.c: sends decided packets and counts them. */
+void vd_send(struct vd_engine *engine, struct vd_sender *sender, struct vd_lane *lane, struct vd_packet *const *packets,
+	     unsigned count);
+
+/* Hands decided packets of claimed shards to their dedicated writers. */
+void vd_writer_hand_over(struct vd_engine *engine, struct vd_lane *lane, struct vd_packet *const *packets, unsigned count);
+void *vd_writer_main(void *writer);
+
+#endif

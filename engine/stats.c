@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Statistics: the sums of what the threads, the lanes and the ports counted.
+ */
+#include "engine/state.h"
+
+/* Before the run has made its threads there is nothing to count. */
+static bool is_counting(struct vd_engine *engine)
+{
+	return atomic_load_explicit(&engine->is_counting, memory_order_acquire);
+}
+
+static void add_sender(struct vd_queue_stats *stats, const struct vd_sender *sender, unsigned lane)
+{
+	const struct vd_lane_tally *tally;
+
+	tally = &sender->tallies[lane];
+	for (unsigned verdict = 0; verdict < VD_VERDICT_COUNT; verdict++)
+		stats->verdicts[verdict] += vd_tally_read(&tally->verdicts[verdict]);
+	stats->by_default += vd_tally_read(&tally->by_default);
+	stats->faults += vd_tally_read(&tally->faults);
+	stats->rewritten += vd_tally_read(&tally->rewritten);
+	stats->sends += vd_tally_read(&tally->sends);
+}
+
+static void add_port(struct vd_queue_stats *stats, struct vd_port *port)
+{
+	struct vd_port_counters counters = {0};
+
+	port->operations->counters(port, &counters);
+	/* a verdict that came back had no effect; right after it was sent, it may be known here before it is counted there */
+	for (unsigned verdict = 0; verdict < VD_VERDICT_COUNT; verdict++)
+		stats->verdicts[verdict] -= counters.refused_verdicts[verdict] < stats->verdicts[verdict] ?
+						    counters.refused_verdicts[verdict] : stats->verdicts[verdict];
+	stats->queue_dropped = counters.queue_dropped;
+	stats->socket_dropped = counters.socket_dropped;
+	stats->flushed = counters.flushed;
+	stats->refused = counters.refused;
+	stats->left_accepted = counters.left_accepted;
+	stats->left_dropped = counters.left_dropped;
+	stats->waiting = counters.waiting;
+	stats->receive_buffer = counters.receive_buffer;
+}
+
+static void fill(struct vd_engine *engine, struct vd_lane *lane, struct vd_queue_stats *stats)
+{
+	uint64_t finished = atomic_load_explicit(&lane->finished, memory_order_relaxed);
+	uint64_t dispatched = vd_tally_read(&lane->dispatched);
+
+	*stats = (struct vd_queue_stats){
+		.queue = lane->port->queue,
+		.received = vd_tally_read(&lane->received),
+		.bytes = vd_tally_read(&lane->bytes),
+		.malformed = vd_tally_read(&lane->malformed),
+		.reads = vd_tally_read(&lane->reads),
+		.on_the_spot = vd_tally_read(&lane->on_the_spot),
+		.in_flight = dispatched > finished ? (uint32_t)(dispatched - finished) : 0,
+		.copy_range = lane->copy_range,
+		.ended = atomic_load_explicit(&lane->ended, memory_order_relaxed),
+	};
+	for (unsigned i = 0; i < engine->worker_count; i++)
+		add_sender(stats, &engine->workers[i].sender, lane->index);
+	for (unsigned i = 0; i < engine->writer_count; i++)
+		add_sender(stats, &engine->writers[i].sender, lane->index);
+	add_port(stats, lane->port);
+}
+
+unsigned vd_engine_queue_stats(struct vd_engine *engine, struct vd_queue_stats *stats, unsigned size)
+{
+	if (!is_counting(engine))
+		return 0;
+	for (unsigned i = 0; i < engine->lane_count && i < size; i++)
+		fill(engine, &engine->lanes[i], &stats[i]);
+	return engine->lane_count;
+}
+
+static void fill_function(const struct vd_chain *chain, const struct vd_link *link, struct vd_function_stats *stats)
+{
+	*stats = (struct vd_function_stats){.name = link->function.name,
+					    .counter_count = link->counter_count,
+					    .counter_names = link->function.counters};
+	for (unsigned worker = 0; worker < chain->workers; worker++) {
+		const struct vd_link_tally *tally = link->tallies[worker];
+
+		stats->packets += vd_tally_read(&tally->packets);
+		stats->faults += vd_tally_read(&tally->faults);
+		for (unsigned verdict = 0; verdict < VD_VERDICT_COUNT; verdict++)
+			stats->verdicts[verdict] += vd_tally_read(&tally->verdicts[verdict]);
+		for (unsigned counter = 0; counter < link->counter_count; counter++)
+			stats->counters[counter] += vd_tally_read(&tally->context.counters[counter]);
+	}
+}
+
+unsigned vd_engine_function_stats(struct vd_engine *engine, struct vd_function_stats *stats, unsigned size)
+{
+	const struct vd_chain *chain = &engine->chain;
+
+	if (!is_counting(engine))
+		return 0;
+	for (unsigned i = 0; i < chain->count && i < size; i++)
+		fill_function(chain, &chain->links[i], &stats[i]);
+	return chain->count;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Waiting for packets on several lanes.
+ *
+ * With one lane nobody watches: the reader waits in its own receive call, which saves two calls a packet when
+ * load is low. With several, one thread at a time (the watcher's role) sleeps in epoll. A lane is armed when its reader
+ * has seen it empty, and fires once: a lane that is being read wakes nobody.
+ */
+#ifndef VERDICT_ENGINE_WATCH_H
+#define VERDICT_ENGINE_WATCH_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+struct vd_lane;
+
+struct vd_watch {
+	int epoll;  /* -1: one lane, or none that can be waited for */
+	int wakeup; /* an eventfd */
+	_Atomic bool watching;
+};
+
+/* Prepares to watch the lanes that have a descriptor, all unarmed. 0 or -errno. */
+int vd_watch_init(struct vd_watch *watch, struct vd_lane *lanes, unsigned count);
+void vd_watch_fini(struct vd_watch *watch);
+
+static inline bool vd_watch_is_on(const struct vd_watch *watch)
+{
+	return watch->epoll >= 0;
+}
+
+/* The lane was found empty. Caller: its reader, before it releases the role. */
+void vd_watch_arm(struct vd_watch *watch, struct vd_lane *lane);
+
+/* Marks the lanes that have packets readable; returns how many. `wait`: sleep until there is one, or vd_watch_wake(). */
+unsigned vd_watch_look(struct vd_watch *watch, struct vd_lane *lanes, bool wait);
+
+/*
+ * Makes the watcher return, if there is one, or the next one that comes: once. Async-signal-safe. A thread that takes the
+ * role looks for a stop before it waits, so one wake-up ends them all.
+ */
+void vd_watch_wake(struct vd_watch *watch);
+
+#endif

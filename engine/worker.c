@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A worker takes what is free: first reading a lane, while little of it is in flight; else a shard that has packets;
+ * else it sleeps. Nobody spins.
+ *
+ * There is always somebody awake, or asleep in the kernel, who will see the next packet: a worker parks only when another
+ * one reads (and waits in the receive call), or watches, every lane that may be read.
+ */
+#include <sched.h>
+
+#include "engine/clock.h"
+#include "engine/state.h"
+
+/* After so many bursts a busy worker looks whether other lanes have packets, when there are several. */
+#define BURSTS_BETWEEN_LOOKS 16
+
+static bool may_be_read(struct vd_lane *lane)
+{
+	return !atomic_load_explicit(&lane->ended, memory_order_acquire) &&
+	       atomic_load_explicit(&lane->readable, memory_order_acquire) &&
+	       vd_lane_in_flight(lane) <= vd_lane_full(lane) / 2;
+}
+
+static bool read_lane(struct vd_worker *worker, struct vd_lane *lane)
+{
+	struct vd_engine *engine = worker->engine;
+	bool any = false;
+	unsigned count;
+
+	if (!may_be_read(lane) || !vd_lane_take_reading(lane))
+		return false;
+	do {
+		/* a single lane is waited for in its own receive call, if there is nothing else to do */
+		bool wait = engine->lane_count == 1 && !vd_duty_is_claimable(&lane->duty) && lane->port->operations->wake;
+
+		count = vd_reader_turn(worker, lane, wait);
+		any |= count > 0;
+	} while (count == engine->options.batch && vd_lane_in_flight(lane) && vd_lane_in_flight(lane) < vd_lane_full(lane) &&
+		 !vd_engine_is_stopping(engine));
+	vd_lane_release_reading(lane);
+	return any;
+}
+
+/* Packets of as many shards as make a burst; `shards` are the claimed ones. */
+static unsigned collect(struct vd_worker *worker, struct vd_lane *lane, struct vd_packet **packets, uint32_t *shards)
+{
+	unsigned count = 0, batch = worker->engine->options.batch;
+	unsigned home = worker->index * lane->shard_count / worker->engine->worker_count;
+	int shard;
+
+	*shards = 0;
+	while (count < batch && (shard = vd_duty_claim(&lane->duty, home)) >= 0) {
+		uint32_t indices[VD_PORT_BURST_MAX];
+		uint32_t popped = vd_ring_spsc_pop_burst(lane->waiting[shard], indices, batch - count);
+
+		*shards |= 1u << shard;
+		for (uint32_t i = 0; i < popped; i++)
+			packets[count++] = vd_slots_packet(&lane->slots, indices[i]);
+	}
+	return count;
+}
+
+static void release(struct vd_lane *lane, uint32_t shards)
+{
+	uint32_t more = 0;
+
+	for (uint32_t rest = shards; rest; rest &= rest - 1) {
+		unsigned shard = (unsigned)__builtin_ctz(rest);
+
+		if (!vd_ring_spsc_is_empty(lane->waiting[shard]))
+			more |= 1u << shard;
+	}
+	vd_duty_release(&lane->duty, shards, more);
+}
+
+static bool drain_shards(struct vd_worker *worker, struct vd_lane *lane)
+{
+	struct vd_packet *packets[VD_PORT_BURST_MAX];
+	uint32_t shards;
+	unsigned count = collect(worker, lane, packets, &shards);
+	uint64_t start;
+
+	if (!shards)
+		return false;
+	if (count) {
+		start = vd_clock_ns();
+		if (lane->decided) {
+			vd_decide(worker, lane, packets, count);
+			vd_writer_hand_over(worker->engine, lane, packets, count);
+		} else {
+			vd_decide_and_send(worker, lane, packets, count);
+			vd_slots_give_back(&lane->slots, packets, count);
+			vd_lane_finish(lane, count);
+			vd_lane_learn_cost(lane, vd_clock_ns() - start, count);
+		}
+	}
+	release(lane, shards);
+	return true;
+}
+
+static bool take_watching(struct vd_watch *watch)
+{
+	return !atomic_load_explicit(&watch->watching, memory_order_relaxed) &&
+	       !atomic_exchange_explicit(&watch->watching, true, memory_order_acquire);
+}
+
+static void release_watching(struct vd_watch *watch)
+{
+	atomic_store_explicit(&watch->watching, false, memory_order_release);
+}
+
+static bool something_to_do(struct vd_engine *engine)
+{
+	if (vd_engine_is_stopping(engine))
+		return true;
+	for (unsigned i = 0; i < engine->lane_count; i++) {
+		struct vd_lane *lane = &engine->lanes[i];
+
+		if (vd_duty_is_claimable(&lane->duty) ||
+		    (may_be_read(lane) && !atomic_load_explicit(&lane->reading, memory_order_acquire)))
+			return true;
+	}
+	return false;
+}
+
+static bool is_watched(struct vd_engine *engine)
+{
+	return !vd_watch_is_on(&engine->watch) || atomic_load_explicit(&engine->watch.watching, memory_order_acquire);
+}
+
+/* Sleeps until there may be something to do. */
+static void rest(struct vd_worker *worker)
+{
+	struct vd_engine *engine = worker->engine;
+	uint32_t key;
+
+	if (vd_watch_is_on(&engine->watch) && take_watching(&engine->watch)) {
+		unsigned readable = vd_watch_look(&engine->watch, engine->lanes, !something_to_do(engine));
+
+		release_watching(&engine->watch);
+		if (readable > 1)
+			vd_parking_wake_one(&engine->parking);
+		return;
+	}
+	key = vd_parking_prepare(&engine->parking);
+	if (something_to_do(engine) || !is_watched(engine))
+		vd_parking_cancel(&engine->parking);
+	else
+		vd_parking_park(&engine->parking, key);
+}
+
+/* While it is busy with some lanes, others may have fired. */
+static void look_around(struct vd_worker *worker)
+{
+	struct vd_engine *engine = worker->engine;
+
+	if (!vd_watch_is_on(&engine->watch) || ++worker->bursts < BURSTS_BETWEEN_LOOKS)
+		return;
+	worker->bursts = 0;
+	if (!take_watching(&engine->watch))
+		return;
+	if (vd_watch_look(&engine->watch, engine->lanes, false))
+		vd_parking_wake_one(&engine->parking);
+	release_watching(&engine->watch);
+}
+
+/* One round over all lanes, beginning with another one for each worker. */
+static bool work(struct vd_worker *worker, bool stopping)
+{
+	struct vd_engine *engine = worker->engine;
+	bool any = false;
+
+	for (unsigned i = 0; i < engine->lane_count; i++) {
+		struct vd_lane *lane = &engine->lanes[(worker->index + i) % engine->lane_count];
+
+		if (!stopping && read_lane(worker, lane))
+			any = true;
+		if (drain_shards(worker, lane))
+			any = true;
+	}
+	return any;
+}
+
+void *vd_worker_main(void *argument)
+{
+	struct vd_worker *worker = argument;
+
+	for (;;) {
+		bool stopping = vd_engine_is_stopping(worker->engine);
+
+		if (work(worker, stopping))
+			look_around(worker);
+		else if (stopping)
+			return NULL;
+		else
+			rest(worker);
+	}
+}

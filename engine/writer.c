@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sending verdicts: what a worker does itself, and the dedicated writers that --writers asks for.
+ *
+ * A verdict call runs the rest of the IP stack, which makes writing the most expensive stage; by default whoever decides
+ * also sends. A dedicated writer has its shards (number modulo writers) and takes their decided packets from a ring each,
+ * filled by whoever holds the shard: so a flow's verdicts stay in order here as well.
+ */
+#include <assert.h>
+
+#include "engine/state.h"
+
+void vd_send(struct vd_engine *engine, struct vd_sender *sender, struct vd_lane *lane, struct vd_packet *const *packets,
+	     unsigned count)
+{
+	struct vd_lane_tally *tally = &sender->tallies[lane->index];
+	uint32_t verdicts[VD_VERDICT_COUNT] = {0}, rewritten = 0;
+	int result;
+
+	for (unsigned i = 0; i < count; i++) {
+		verdicts[packets[i]->verdict]++;
+		rewritten += packets[i]->changed & VD_CHANGED_DATA && packets[i]->verdict != VD_DROP;
+	}
+	result = lane->port->operations->send(lane->port, packets, count, sender->scratch);
+	if (result) {
+		vd_engine_fail(engine, result, "%s %u: verdicts could not be sent: %s", lane->port->operations->kind,
+			       lane->port->queue, *lane->port->failure ? lane->port->failure : strerror(-result));
+		return;
+	}
+	for (unsigned verdict = 0; verdict < VD_VERDICT_COUNT; verdict++)
+		if (verdicts[verdict])
+			vd_tally_add(&tally->verdicts[verdict], verdicts[verdict]);
+	if (rewritten)
+		vd_tally_add(&tally->rewritten, rewritten);
+	vd_tally_add(&tally->sends, 1);
+}
+
+void vd_writer_hand_over(struct vd_engine *engine, struct vd_lane *lane, struct vd_packet *const *packets, unsigned count)
+{
+	uint32_t writers = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		const struct vd_slot *slot = vd_slot_of(packets[i]);
+		uint32_t pushed = vd_ring_spsc_push_burst(lane->decided[slot->shard], &slot->index, 1);
+
+		assert(pushed == 1); /* a ring holds all slots of its lane */
+		(void)pushed;
+		writers |= 1u << slot->shard % engine->writer_count;
+	}
+	for (unsigned i = 0; i < engine->writer_count; i++)
+		if (writers & 1u << i)
+			vd_parking_wake_one(&engine->writers[i].parking);
+}
+
+/* Up to a burst from the lane's shards that are this writer's; returns how many. */
+static unsigned collect(struct vd_writer *writer, struct vd_lane *lane, struct vd_packet **packets)
+{
+	unsigned count = 0, batch = writer->engine->options.batch;
+
+	for (unsigned shard = writer->index; shard < lane->shard_count && count < batch; shard += writer->engine->writer_count) {
+		uint32_t indices[VD_PORT_BURST_MAX];
+		uint32_t popped = vd_ring_spsc_pop_burst(lane->decided[shard], indices, batch - count);
+
+		for (uint32_t i = 0; i < popped; i++)
+			packets[count++] = vd_slots_packet(&lane->slots, indices[i]);
+	}
+	return count;
+}
+
+static bool send_what_there_is(struct vd_writer *writer)
+{
+	struct vd_engine *engine = writer->engine;
+	struct vd_packet *packets[VD_PORT_BURST_MAX];
+	bool any = false;
+
+	for (unsigned i = 0; i < engine->lane_count; i++) {
+		struct vd_lane *lane = &engine->lanes[i];
+		unsigned count = collect(writer, lane, packets);
+		bool was_full;
+
+		if (!count)
+			continue;
+		any = true;
+		was_full = vd_lane_in_flight(lane) >= vd_lane_full(lane) / 2;
+		vd_send(engine, &writer->sender, lane, packets, count);
+		vd_slots_give_back(&lane->slots, packets, count);
+		vd_lane_finish(lane, count);
+		if (was_full) /* all workers may sleep, because there was no slot to read into */
+			vd_parking_wake_one(&engine->parking);
+	}
+	return any;
+}
+
+void *vd_writer_main(void *argument)
+{
+	struct vd_writer *writer = argument;
+
+	for (;;) {
+		/* acquire, pairs with the release at the end of the workers: read before the last look at the rings */
+		bool last = atomic_load_explicit(&writer->engine->workers_ended, memory_order_acquire);
+		uint32_t key;
+
+		if (send_what_there_is(writer))
+			continue;
+		if (last)
+			return NULL;
+		key = vd_parking_prepare(&writer->parking);
+		if (send_what_there_is(writer) ||
+		    atomic_load_explicit(&writer->engine->workers_ended, memory_order_acquire))
+			vd_parking_cancel(&writer->parking);
+		else
+			vd_parking_park(&writer->parking, key);
+	}
+}

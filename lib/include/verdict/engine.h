@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The engine inside your own program: what `verdict run` does, as a library. Link with -lverdict (pkg-config verdict).
+ *
+ *	struct vd_engine_options options = VD_ENGINE_OPTIONS_INIT;
+ *	struct vd_engine *engine;
+ *	struct vd_error error;
+ *
+ *	if (vd_engine_create(&engine, &options, &error) ||
+ *	    vd_engine_add_function(engine, &my_function, "", &error) ||
+ *	    vd_engine_add_queue(engine, 0, &error) ||
+ *	    vd_engine_run(engine, &error))
+ *		fprintf(stderr, "%s\n", error.text);
+ *	vd_engine_destroy(engine);
+ *
+ * Threads: create, add, run and destroy from one thread. While it runs, vd_engine_stop() and vd_engine_stats() may be called
+ *          from any thread, and vd_engine_stop() from a signal handler too.
+ * Errors:  0, or -errno with one sentence for a person in error->text.
+ * Privilege: queues need CAP_NET_ADMIN; captures need nothing.
+ */
+#ifndef VERDICT_ENGINE_H
+#define VERDICT_ENGINE_H
+
+#include <verdict/function.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#pragma GCC visibility push(default)
+
+#define VD_ENGINE_WORKERS_MAX 64
+#define VD_ENGINE_WRITERS_MAX 16
+#define VD_ENGINE_QUEUES_MAX 256
+#define VD_ENGINE_FUNCTIONS_MAX 32
+#define VD_ENGINE_COUNTERS_MAX 64 /* named counters of one function */
+#define VD_ENGINE_MAXLEN_DEFAULT 16384u
+#define VD_ENGINE_MAXLEN_MAX (1u << 20)
+
+/* Why a call failed: one sentence, for a person, that says what to do. */
+struct vd_error {
+	char text[512];
+};
+
+struct vd_engine;
+
+struct vd_engine_options {
+	unsigned workers;	/* threads that read and decide: 1 to VD_ENGINE_WORKERS_MAX; 0: one per CPU it may use */
+	unsigned writers;	/* threads that only send verdicts: up to VD_ENGINE_WRITERS_MAX; 0: workers send their own */
+	uint32_t maxlen;	/* packets that the kernel queues, 1 to VD_ENGINE_MAXLEN_MAX; 0: VD_ENGINE_MAXLEN_DEFAULT */
+	uint32_t copy_range;	/* bytes of each packet that are copied, up to 65531; 0: what the functions need */
+	bool no_gso;		/* have the kernel cut GSO packets into segments */
+	bool fail_open;		/* when the queue is full, packets pass undecided instead of being dropped */
+	enum vd_verdict default_verdict; /* when no function has an opinion: VD_ACCEPT or VD_DROP */
+	enum vd_verdict fault_verdict;	 /* for a faulty function's packet, and at stop for what is still queued: same */
+	unsigned batch;		/* verdicts in one send, 1 to 64; 0: 64 */
+	uint32_t batch_delay_us; /* how long packets may wait for company, microseconds, up to 1,000,000 */
+	const char *netns;	/* the queues' network namespace: a name of `ip netns`, or a path; NULL: this one */
+	const unsigned *cpus;	/* pin the threads to these CPUs, in turn; NULL: do not pin */
+	unsigned cpu_count;
+	uint64_t packets_max;	/* stop by itself after this many packets; 0: never */
+	void (*log)(void *log_argument, const char *line); /* what a person should know, while it starts and runs; or NULL */
+	void *log_argument;
+};
+
+#define VD_ENGINE_OPTIONS_INIT {.default_verdict = VD_ACCEPT, .fault_verdict = VD_DROP}
+
+/* *engine is NULL on failure: -EINVAL an option is out of its range, -ENOMEM. The options are copied. */
+int vd_engine_create(struct vd_engine **engine, const struct vd_engine_options *options, struct vd_error *error);
+
+/* Stops nothing: call it after vd_engine_run() has returned, or instead of it. NULL is fine. */
+void vd_engine_destroy(struct vd_engine *engine);
+
+/*
+ * Appends a function to the chain; `arguments` as behind the colon of --function (vd_engine_run() hands them to its open()).
+ * The struct is copied, its strings and calls have to live as long as the engine. -EINVAL: other ABI, or nothing that
+ * decides; -E2BIG: too many functions.
+ */
+int vd_engine_add_function(struct vd_engine *engine, const struct vd_function *function, const char *arguments,
+			   struct vd_error *error);
+
+/*
+ * The same from a file: `./mine.so:ARGUMENTS`, or the name of a stock function, `mark:7`. A name with a slash, or that ends
+ * in .so, is a file; others are looked for in $VERDICT_FUNCTION_PATH (directories, with colons between) and where verdict is
+ * installed. -ENOENT: no such file; -EINVAL: not a function, or other ABI.
+ */
+int vd_engine_load_function(struct vd_engine *engine, const char *specification, struct vd_error *error);
+
+/* Reads queue 0 to 65535 of the kernel. -EEXIST: added before. Binding happens in vd_engine_run(). */
+int vd_engine_add_queue(struct vd_engine *engine, unsigned queue, struct vd_error *error);
+
+struct vd_capture_options {
+	const char *path;	  /* pcap or pcapng; "-": standard input */
+	const char *accepted_path; /* accepted packets go here, in the order of the capture; NULL: nowhere */
+	const char *dropped_path;  /* dropped ones */
+};
+
+/*
+ * Reads packets from a capture instead. Link types: raw IP, Ethernet (with VLAN tags), Linux cooked v1 and v2, BSD loopback.
+ * -ENOENT, -EACCES, -EINVAL: not a capture; -ENOTSUP: another link type.
+ */
+int vd_engine_add_capture(struct vd_engine *engine, const struct vd_capture_options *options, struct vd_error *error);
+
+/*
+ * Binds the queues and works until vd_engine_stop(), packets_max, the end of the captures, or an error. Then: what was
+ * read is decided and answered, what is still queued in the kernel gets the fault verdict, and the queues are given
+ * back. Once per engine.
+ * -EINVAL: a function refuses its arguments, or there is no queue and no capture. -EPERM: no CAP_NET_ADMIN, or a queue is
+ * another's (the sentence says whose). No queue has been bound then.
+ */
+int vd_engine_run(struct vd_engine *engine, struct vd_error *error);
+
+/* Makes vd_engine_run() come to its end. Async-signal-safe, any thread, any number of times; before the run as well. */
+void vd_engine_stop(struct vd_engine *engine);
+
+/* ---- statistics ---- */
+
+/*
+ * Packets of one queue or capture since the start. Exact at the end, and at any time but for what is on its way:
+ *
+ *	offered = sum of verdicts[] + queue_dropped + socket_dropped + flushed + refused + left_accepted + left_dropped
+ *
+ * (with fail_open, packets that passed while the queue was full are known to nobody; socket_dropped then counts
+ * packets that passed undecided because the socket's buffer was full).
+ */
+struct vd_queue_stats {
+	unsigned queue;
+	uint64_t received;
+	uint64_t bytes;			       /* of the packets received, as on the wire */
+	uint64_t verdicts[VD_VERDICT_COUNT];   /* by enum vd_verdict, taken effect; VD_NEXT: always 0 */
+	uint64_t by_default;		       /* of them: no function had an opinion */
+	uint64_t faults;		       /* of them: a function returned what is no verdict */
+	uint64_t rewritten;		       /* of them: sent back with other data */
+	uint64_t malformed;		       /* received packets that contradict their own headers */
+	uint64_t queue_dropped;		       /* lost: the kernel's queue was full */
+	uint64_t socket_dropped;	       /* lost: the socket's buffer was full */
+	uint64_t flushed;		       /* the kernel had flushed the queue before the verdict (ENOENT) */
+	uint64_t refused;		       /* the kernel refused the verdict for another reason */
+	uint64_t left_accepted;		       /* still in the kernel's queue at the stop: accepted by fault_verdict */
+	uint64_t left_dropped;		       /* the same, dropped */
+	uint64_t reads;			       /* receive calls that brought packets */
+	uint64_t sends;			       /* send calls */
+	uint64_t on_the_spot;		       /* packets that the reading thread decided itself */
+	uint32_t waiting;		       /* in the kernel's queue, now */
+	uint32_t in_flight;		       /* read and not answered yet, now */
+	uint32_t receive_buffer;	       /* bytes that the kernel granted */
+	uint32_t copy_range;		       /* bytes of each packet that are copied */
+	bool ended;			       /* a capture: read to its end */
+};
+
+struct vd_function_stats {
+	const char *name;
+	uint64_t packets;		       /* that came to it undecided */
+	uint64_t verdicts[VD_VERDICT_COUNT];   /* what it said, VD_NEXT included */
+	uint64_t faults;
+	unsigned counter_count;
+	const char *const *counter_names;
+	uint64_t counters[VD_ENGINE_COUNTERS_MAX];
+};
+
+/* Fills up to `size` entries, returns how many there are (0 before the run). Costs a few reads of /proc; call it once a second, not per packet. */
+unsigned vd_engine_queue_stats(struct vd_engine *engine, struct vd_queue_stats *stats, unsigned size);
+unsigned vd_engine_function_stats(struct vd_engine *engine, struct vd_function_stats *stats, unsigned size);
+
+/* "verdict 0.1.0" and so on: the library that is running. */
+const char *vd_version(void);
+
+#pragma GCC visibility pop
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The netlink socket: opened in the queue's namespace, with a buffer sized for its queue.
+ */
+#include "nfq.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libmnl/libmnl.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_queue.h>
+#include <sched.h>
+#include <stdio.h>
+#include <unistd.h>
+
+int vd_nfq_in_netns(const char *netns, int (*call)(void *argument), void *argument)
+{
+	char path[512];
+	int here, there, result;
+
+	if (!netns)
+		return call(argument);
+	if (snprintf(path, sizeof path, "%s%s", netns[0] == '/' ? "" : "/run/netns/", netns) >= (int)sizeof path)
+		return -ENAMETOOLONG;
+	there = open(path, O_RDONLY | O_CLOEXEC);
+	if (there < 0)
+		return -errno;
+	here = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (here < 0) {
+		result = -errno;
+		close(there);
+		return result;
+	}
+	if (setns(there, CLONE_NEWNET)) {
+		result = -errno;
+	} else {
+		result = call(argument);
+		if (setns(here, CLONE_NEWNET) && !result)
+			result = -errno;
+	}
+	close(here);
+	close(there);
+	return result;
+}
+
+static int open_here(void *argument)
+{
+	struct vd_nfq *nfq = argument;
+	int on = 1;
+
+	nfq->socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+	if (!nfq->socket)
+		return -errno;
+	if (mnl_socket_bind(nfq->socket, 0, MNL_SOCKET_AUTOPID) < 0)
+		return -errno;
+	nfq->descriptor = mnl_socket_get_fd(nfq->socket);
+	nfq->portid = mnl_socket_get_portid(nfq->socket);
+	/* without it one overflow makes the kernel refuse every message until the buffer is empty */
+	if (setsockopt(nfq->descriptor, SOL_NETLINK, NETLINK_NO_ENOBUFS, &on, sizeof on))
+		return -errno;
+	nfq->status_descriptor = vd_nfq_status_open();
+	return 0;
+}
+
+int vd_nfq_open(struct vd_nfq *nfq, const char *netns)
+{
+	int result;
+
+	*nfq = (struct vd_nfq){.descriptor = -1, .status_descriptor = -1};
+	result = vd_nfq_in_netns(netns, open_here, nfq);
+	if (result)
+		vd_nfq_close(nfq);
+	return result;
+}
+
+void vd_nfq_close(struct vd_nfq *nfq)
+{
+	if (nfq->socket)
+		mnl_socket_close(nfq->socket);
+	if (nfq->status_descriptor >= 0)
+		close(nfq->status_descriptor);
+	*nfq = (struct vd_nfq){.descriptor = -1, .status_descriptor = -1};
+}
+
+/*
+ * The kernel rounds a message up to the next power of two that also holds its attributes (up to 192 bytes) and its
+ * struct skb_shared_info (320), and adds struct sk_buff (256). Small ones come from a cache of their own. A large one is
+ * not copied but borrows the packet's pages, and is charged for those.
+ */
+size_t vd_nfq_truesize(uint32_t copied)
+{
+	size_t size = 1024;
+
+	if (copied <= 128)
+		return 832;
+	if (copied > 8192)
+		return copied + copied / 8 + 4096;
+	while (size < copied + 192u + 320u)
+		size *= 2;
+	return size + 256;
+}
+
+size_t vd_nfq_receive_buffer(uint32_t maxlen, uint32_t copy_range)
+{
+	/* whole packets: most are no longer than an Ethernet frame; large GSO ones share the same room */
+	uint32_t usual = copy_range == 0 || copy_range > 1500 ? 1500 : copy_range;
+	size_t bytes = (size_t)maxlen * vd_nfq_truesize(usual);
+	size_t large = 64 * vd_nfq_truesize(VD_NFQ_COPY_RANGE_MAX);
+
+	if (usual == 1500 && bytes < large)
+		bytes = large;
+	return bytes < VD_NFQ_RECEIVE_BUFFER_MAX ? bytes : VD_NFQ_RECEIVE_BUFFER_MAX;
+}
+
+int vd_nfq_set_receive_buffer(struct vd_nfq *nfq, size_t bytes, size_t *granted)
+{
+	int half = (int)(bytes / 2), got; /* the kernel doubles what it is given, for its own book-keeping */
+	socklen_t size = sizeof got;
+
+	if (setsockopt(nfq->descriptor, SOL_SOCKET, SO_RCVBUFFORCE, &half, sizeof half) &&
+	    setsockopt(nfq->descriptor, SOL_SOCKET, SO_RCVBUF, &half, sizeof half))
+		return -errno;
+	if (getsockopt(nfq->descriptor, SOL_SOCKET, SO_RCVBUF, &got, &size))
+		return -errno;
+	*granted = (size_t)got;
+	return 0;
+}
+
+void vd_nfq_wake(const struct vd_nfq *nfq)
+{
+	/* PF_BIND has meant nothing since Linux 3.8: a request that only answers */
+	struct {
+		struct nlmsghdr netlink;
+		struct nfgenmsg netfilter;
+		struct nlattr attribute;
+		struct nfqnl_msg_config_cmd command;
+	} request = {
+		.netlink = {.nlmsg_len = sizeof request,
+			    .nlmsg_type = NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_CONFIG,
+			    .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK},
+		.attribute = {.nla_len = sizeof request.attribute + sizeof request.command, .nla_type = NFQA_CFG_CMD},
+		.command = {.command = NFQNL_CFG_CMD_PF_BIND},
+	};
+	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+	int saved = errno;
+
+	/* a full buffer loses the answer, but then there is something to receive anyway */
+	if (sendto(nfq->descriptor, &request, sizeof request, 0, (struct sockaddr *)&kernel, sizeof kernel) < 0)
+		errno = saved;
+}

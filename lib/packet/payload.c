@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the transport header carries.
+ */
+#include "packet.h"
+
+#include <netinet/in.h>
+
+/* How long the transport header is; 0 when its length cannot be read. */
+static uint32_t header_length(const struct vd_packet *packet)
+{
+	const uint8_t *header;
+
+	switch (packet->protocol) {
+	case IPPROTO_TCP:
+		header = vd_packet_transport(packet, 20);
+		return header ? (header[12] >> 4) * 4u : 0;
+	case IPPROTO_UDP:
+	case 136: /* UDP-Lite */
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		return 8;
+	case IPPROTO_SCTP:
+		return 12;
+	case IPPROTO_DCCP:
+		header = vd_packet_transport(packet, 5);
+		return header ? header[4] * 4u : 0;
+	case IPPROTO_GRE: /* RFC 2784, 2890: checksum, key and sequence number are there if their bits say so */
+		header = vd_packet_transport(packet, 4);
+		if (!header)
+			return 0;
+		return 4 + (header[0] & 0x80 ? 4u : 0) + (header[0] & 0x20 ? 4u : 0) + (header[0] & 0x10 ? 4u : 0);
+	default:
+		return 0;
+	}
+}
+
+static bool is_known(unsigned protocol)
+{
+	return vd_protocol_has_ports(protocol) || protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6 ||
+	       protocol == IPPROTO_GRE;
+}
+
+/* Where the IP packet ends: bytes behind it are a link's padding, not payload. */
+static uint32_t ip_end(const struct vd_packet *packet)
+{
+	const uint8_t *data = vd_packet_data(packet);
+	uint32_t end = packet->wire_length;
+
+	if (packet->ip_version == 4 && packet->length >= 20)
+		end = (uint32_t)data[2] << 8 | data[3];
+	else if (packet->ip_version == 6 && packet->length >= 40)
+		end = 40 + ((uint32_t)data[4] << 8 | data[5]);
+	if (end <= 40 && packet->wire_length > UINT16_MAX)
+		end = packet->wire_length; /* too long for the field: BIG TCP, a jumbogram */
+	return end < packet->length ? end : packet->length;
+}
+
+const uint8_t *vd_packet_payload(const struct vd_packet *packet, uint32_t *length)
+{
+	uint32_t size = header_length(packet), start, end;
+
+	*length = 0;
+	if (!packet->transport_offset || (!size && is_known(packet->protocol)))
+		return NULL;
+	start = packet->transport_offset + size;
+	end = ip_end(packet);
+	if (start > end)
+		return NULL;
+	*length = end - start;
+	return vd_packet_data(packet) + start;
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Replacing a packet as a whole, under the rules of the newest kernels: they drop a rewrite whose lengths do not agree or
+ * that touches IP options, extension headers or the fragment fields. Older ones would send it; no kernel gets one from here.
+ */
+#include "packet.h"
+
+static uint32_t read16(const uint8_t *bytes)
+{
+	return (uint32_t)bytes[0] << 8 | bytes[1];
+}
+
+static bool lengths_agree(unsigned version, const uint8_t *data, uint32_t length)
+{
+	if (version == 4)
+		return length >= 20 && read16(data + 2) == length;
+	if (version == 6)
+		return length >= 40 && 40 + read16(data + 4) == length;
+	return true; /* neither: nothing is known of its lengths */
+}
+
+/* Options, the fragment fields but "don't fragment" (0x4000), and extension headers have to stay as they were. */
+static bool keeps_what_the_kernel_guards(const struct vd_packet *before, const struct vd_packet *after, const uint8_t *data)
+{
+	const uint8_t *old = vd_packet_data(before);
+
+	if (before->ip_version == 4) {
+		uint32_t header_length = (old[0] & 0x0fu) * 4;
+
+		return data[0] == old[0] && !memcmp(data + 20, old + 20, header_length - 20) &&
+		       ((read16(data + 6) ^ read16(old + 6)) & ~0x4000u) == 0;
+	}
+	if (before->ip_version == 6)
+		return after->transport_offset == before->transport_offset &&
+		       (before->transport_offset <= 40 ||
+			(data[6] == old[6] && !memcmp(data + 40, old + 40, before->transport_offset - 40u)));
+	return true;
+}
+
+int vd_packet_replace(struct vd_packet *packet, const void *data, uint32_t length)
+{
+	struct vd_packet after;
+
+	if (vd_packet_is_truncated(packet))
+		return -ENODATA;
+	if (length > packet->room)
+		return -EMSGSIZE;
+	if (!length || (packet->parsed & VD_PARSED_MALFORMED) || !lengths_agree(packet->ip_version, data, length))
+		return -EINVAL;
+
+	after = *packet;
+	after.length = after.wire_length = length;
+	vd_packet_parse(&after, data);
+	if (after.ip_version != packet->ip_version || (after.parsed & VD_PARSED_MALFORMED))
+		return -EINVAL;
+	if (!keeps_what_the_kernel_guards(packet, &after, data))
+		return -EOPNOTSUPP;
+
+	after.changed |= VD_CHANGED_DATA;
+	*packet = after;
+	memcpy((uint8_t *)packet + packet->data_offset, data, length);
+	return 0;
+}

@@ -1,0 +1,184 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# verdict doctor, as a person uses it: rules and readers in namespaces of its own, and the sentences that it says of them.
+# A rule of nft's own `queue` statement, or one with a map, needs kernel modules that not every machine has: a program
+# that is called nft and prints such rules stands in for it.
+
+# shellcheck disable=SC2016,SC2317 # programs of awk and bash in quotes; functions that wait_until calls
+
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+# shellcheck source=test/support/shell.sh
+. test/support/shell.sh
+
+verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
+
+expect_lines() {
+	if [ "$(printf '%s\n' "$output" | wc -l)" -eq "$1" ]; then
+		ok "$2"
+	else
+		not_ok "$2"
+		show_output
+	fi
+}
+
+# ---- what needs no privilege ----
+
+expect_exit 0 "--help is an answer" "$verdict" doctor --help
+expect_kept '^Examples:' "--help has examples"
+expect_exit 2 "an unknown option is wrong usage" "$verdict" doctor --no-such-option
+expect_exit 2 "an argument is wrong usage" "$verdict" doctor surplus
+expect_exit 2 "--netns without a name is wrong usage" "$verdict" doctor --netns
+expect_exit 1 "a namespace that is not there fails" "$verdict" doctor --netns no-such-namespace
+expect_kept "^verdict doctor: there is no network namespace 'no-such-namespace'" "and is called so"
+expect_lines 1 "in one sentence"
+expect_exit 1 "a file that is no namespace fails" "$verdict" doctor --netns /dev/null
+expect_kept "is not a network namespace|may not enter" "and is called so"
+
+if [ "$(id -u)" -ne 0 ]; then
+	skip "rules and readers: needs root"
+	finish
+fi
+
+# ---- rules and readers ----
+
+# The namespace lives as long as a sleeping process in it.
+enter_new_namespace() {
+	background unshare --net -- sleep 120
+	namespace=/proc/$child/ns/net
+	wait_until 5 differs "$namespace" /proc/self/ns/net && inside ip link set lo up
+}
+
+differs() {
+	[ "$(readlink "$1")" != "$(readlink "$2")" ]
+}
+
+inside() {
+	nsenter --net="$namespace" -- "$@"
+}
+
+is_bound() {
+	inside awk -v queue="$1" '$1 == queue { found = 1 } END { exit !found }' /proc/self/net/netfilter/nfnetlink_queue
+}
+
+# Sets $reader to a process that reads the queue.
+start_reader() {
+	background nsenter --net="$namespace" -- "$verdict" run --queue "$1" --function accept --stats none >"$scratch/reader" 2>&1
+	reader=$child
+	wait_until 5 is_bound "$1"
+}
+
+send_udp() {
+	inside bash -c 'for ((i = 0; i < $1; i++)); do echo > /dev/udp/127.0.0.1/9; done' - "$1"
+}
+
+if ! enter_new_namespace; then
+	skip "rules and readers: no network namespace could be made"
+	finish
+fi
+
+expect_exit 0 "no rules and no readers: exit 0" inside "$verdict" doctor
+expect_kept '^all is well$' "all is well"
+expect_kept 'fail_open +yes' "the kernel's features are named"
+expect_exit 0 "--netns looks into another namespace" "$verdict" doctor --netns "$namespace"
+
+expect_exit 1 "without privilege: exit 1" inside \
+	setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all "$verdict" doctor
+expect_kept 'CAP_NET_ADMIN is missing' "CAP_NET_ADMIN is missing"
+
+if ! inside iptables-legacy -A INPUT -p udp -j NFQUEUE --queue-num 5 2>"$scratch/iptables"; then
+	skip "iptables-legacy: no NFQUEUE here ($(head -n 1 "$scratch/iptables"))"
+else
+	expect_exit 1 "a rule whose queue nobody reads: exit 1" "$verdict" doctor --netns "$namespace"
+	expect_kept 'queue 5: nobody reads it.*ip filter INPUT are dropped: start a reader, or add --queue-bypass' "says what to do"
+	expect_kept '^1 thing needs attention$' "counts it once"
+
+	inside iptables-legacy -F INPUT
+	inside iptables-legacy -A INPUT -p udp -j NFQUEUE --queue-num 5 --queue-bypass
+	expect_exit 0 "the same rule with bypass: exit 0" "$verdict" doctor --netns "$namespace"
+	expect_kept 'note +queue 5: nobody reads it.*pass undecided' "packets pass undecided"
+
+	inside iptables-legacy -F INPUT
+	inside iptables-legacy -A INPUT -p udp -j NFQUEUE --queue-num 5
+	inside ip6tables-legacy -A INPUT -p udp -j NFQUEUE --queue-num 5
+	if start_reader 5; then
+		expect_exit 0 "a rule and its reader: exit 0" "$verdict" doctor --netns "$namespace"
+		expect_kept "verdict, pid $reader\$" "the queue's owner is named"
+		expect_kept 'hint +queue 5: the rule in ip filter INPUT has no bypass' "a missing bypass is a hint"
+		expect_kept 'no bypass +ip6 filter INPUT' "rules of IPv6 are found"
+
+		kill -STOP "$reader"
+		send_udp 3
+		expect_exit 1 "a reader that has stopped answering: exit 1" "$verdict" doctor --netns "$namespace"
+		expect_kept 'queue 5: 3 packets wait, and none was answered' "says how many wait"
+		kill -CONT "$reader"
+
+		inside iptables-legacy -F INPUT
+		inside ip6tables-legacy -F INPUT
+		expect_exit 1 "a reader without a rule: exit 1" "$verdict" doctor --netns "$namespace"
+		expect_kept 'queue 5 is read, but no rule sends packets to it' "says so"
+		kill "$reader"
+		wait "$reader" 2>/dev/null
+	else
+		not_ok "verdict run reads queue 5"
+		sed 's/^/# /' "$scratch/reader"
+	fi
+	inside iptables-legacy -F INPUT
+	inside ip6tables-legacy -F INPUT
+fi
+
+if ! inside iptables-nft -A FORWARD -p tcp -j NFQUEUE --queue-balance 7:8 2>"$scratch/iptables"; then
+	skip "iptables-nft: no NFQUEUE here ($(head -n 1 "$scratch/iptables"))"
+else
+	expect_exit 1 "a rule of iptables-nft is found" "$verdict" doctor --netns "$namespace"
+	expect_kept 'queues 7-8: nobody reads them' "with its range of queues"
+	expect_kept '^1 thing needs attention$' "and not once more in what nft shows"
+fi
+
+# ---- what another nft would print ----
+
+mkdir "$scratch/bin"
+cat >"$scratch/bin/nft" <<'END'
+#!/bin/sh
+cat <<'RULES'
+table inet mine {
+	chain input {
+		type filter hook input priority filter; policy accept;
+		tcp dport 80 queue flags bypass,fanout to 1-4 comment "no queue num 9"
+		queue to symhash mod 4 offset 100
+		queue to oifname map { "eth0" : 0, "eth1" : 2 }
+		jump queue
+	}
+}
+RULES
+END
+chmod +x "$scratch/bin/nft"
+expect_exit 1 "rules of nft" env PATH="$scratch/bin:$PATH" "$verdict" doctor --netns "$namespace"
+expect_kept 'queue 1-4 +bypass +fanout inet mine input' "flags and range"
+expect_kept 'queue 100-103 +no bypass computed inet mine input' "a hash with an offset"
+expect_kept 'queue \? +no bypass computed inet mine input' "a map"
+
+printf '#!/bin/sh\nexit 3\n' >"$scratch/bin/nft"
+expect_output 'hint +the rules of nft could not be read: it ended with exit status 3' "a program that fails is named" \
+	env PATH="$scratch/bin:$PATH" "$verdict" doctor --netns "$namespace"
+
+# ---- JSON ----
+
+run_and_keep "$verdict" doctor --netns "$namespace" --json
+if ! command -v python3 >/dev/null; then
+	skip "--json: needs python3 to read it"
+elif printf '%s' "$output" | python3 -c '
+import json, sys
+seen = json.load(sys.stdin)
+assert {"kernel", "queues", "sources", "rules", "limits", "findings", "attention", "well"} <= set(seen)
+assert seen["well"] == (seen["attention"] == 0) == ('"$status"' == 0)
+assert seen["attention"] == sum(f["level"] == "attention" for f in seen["findings"])
+' 2>"$scratch/python"; then
+	ok "--json is JSON, and agrees with the exit status"
+else
+	not_ok "--json is JSON, and agrees with the exit status"
+	sed 's/^/# /' "$scratch/python"
+fi
+
+finish

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+#
+# What command tests share. Source it first; end with `finish`. A check prints one line:
+#
+#	ok - text        not ok - text (and what was seen, behind #)        skip - text
+#
+# and the last line is "N passed, N failed, N skipped". Make network namespaces with `unshare --net`, without a name:
+# they are gone with their last process, however the test ends.
+
+passed=0 failed=0 skipped=0
+children=()
+scratch=$(mktemp -d) || exit 1
+
+clean_up() {
+	local child
+
+	for child in ${children[@]+"${children[@]}"}; do
+		kill "$child" 2>/dev/null && wait "$child" 2>/dev/null
+	done
+	rm -rf "$scratch"
+}
+trap clean_up EXIT
+trap 'exit 1' HUP INT TERM
+
+ok() {
+	passed=$((passed + 1))
+	printf 'ok - %s\n' "$*"
+}
+
+not_ok() {
+	failed=$((failed + 1))
+	printf 'not ok - %s\n' "$*"
+}
+
+skip() {
+	skipped=$((skipped + 1))
+	printf 'skip - %s\n' "$*"
+}
+
+# background PROGRAM...: starts it; $child is its process (so no function: that would be a shell around it). It ends with
+# the test, also when the test is killed.
+background() {
+	setpriv --pdeathsig KILL -- "$@" &
+	child=$!
+	children+=("$child")
+}
+
+# run_and_keep COMMAND...: runs it; $output is all that it printed, $status its exit status
+run_and_keep() {
+	output=$("$@" 2>&1)
+	status=$?
+}
+
+# show_output: behind a check that failed
+show_output() {
+	printf '%s\n' "$output" | sed 's/^/# /'
+}
+
+# expect_exit CODE TEXT COMMAND...
+expect_exit() {
+	local code=$1 text=$2
+
+	shift 2
+	run_and_keep "$@"
+	if [ "$status" -eq "$code" ]; then
+		ok "$text"
+	else
+		not_ok "$text (exit status $status instead of $code)"
+		show_output
+	fi
+}
+
+# expect_output PATTERN TEXT COMMAND...: what it prints has to match the extended regular expression
+expect_output() {
+	local pattern=$1 text=$2
+
+	shift 2
+	run_and_keep "$@"
+	expect_kept "$pattern" "$text"
+}
+
+# expect_kept PATTERN TEXT: the same of what was run last
+expect_kept() {
+	if printf '%s\n' "$output" | grep -Eq -- "$1"; then
+		ok "$2"
+	else
+		not_ok "$2 (no match for: $1)"
+		show_output
+	fi
+}
+
+# wait_until SECONDS COMMAND...: until it succeeds
+wait_until() {
+	local end=$((SECONDS + $1))
+
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ "$SECONDS" -lt "$end" ] || return 1
+		sleep 0.05
+	done
+}
+
+# finish: the last line; ends the test
+finish() {
+	printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+	[ "$failed" -eq 0 ]
+	exit
+}

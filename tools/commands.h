@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* The subcommands of `verdict`, a file each. argv[0] is the subcommand's name. They return the exit code. */
+#ifndef VERDICT_TOOLS_COMMANDS_H
+#define VERDICT_TOOLS_COMMANDS_H
+
+/* Exit codes: 0 done, 1 it could not be done, 2 it was asked for in a wrong way. */
+#define EXIT_USAGE 2
+
+int verdict_run(int argc, char **argv);
+int verdict_replay(int argc, char **argv);
+int verdict_doctor(int argc, char **argv);
+
+#endif

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * verdict doctor: looks at the queues of one network namespace, and says what needs attention.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tools/commands.h"
+#include "tools/doctor.h"
+
+enum {
+	EXIT_WELL = 0,
+	EXIT_ATTENTION = 1,
+};
+
+static const char usage[] =
+	"usage: verdict doctor [--netns NAME] [--json]\n"
+	"\n"
+	"Looks at the queues of a network namespace: what the kernel can do, who reads which queue, which firewall rules send\n"
+	"packets to queues, what was lost, and what this user may do. Changes nothing.\n"
+	"\n"
+	"  --netns NAME   look into this network namespace: a name of `ip netns`, or a path\n"
+	"  --json         for programs\n"
+	"  --help         this text\n"
+	"\n"
+	"Exit status: 0 all is well, 1 something needs attention, 2 wrong usage.\n"
+	"\n"
+	"Examples:\n"
+	"  verdict doctor                             # why are packets lost? who owns queue 0?\n"
+	"  verdict doctor --netns blue                # the same in another namespace\n"
+	"  verdict doctor --netns /proc/4711/ns/net   # in that of process 4711\n"
+	"  verdict doctor --json | jq '.findings[] | select(.level == \"attention\").text'\n";
+
+struct options {
+	const char *netns;
+	bool is_json;
+	bool is_help;
+};
+
+static int read_options(struct options *options, int argc, char **argv)
+{
+	static const struct option known[] = {
+		{"netns", required_argument, NULL, 'n'},
+		{"json", no_argument, NULL, 'j'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
+	};
+	int option;
+
+	optind = 0; /* begin anew, whatever has been read before */
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, ":h", known, NULL)) >= 0) {
+		if (option == 'n') {
+			options->netns = optarg;
+		} else if (option == 'j') {
+			options->is_json = true;
+		} else if (option == 'h') {
+			options->is_help = true;
+		} else {
+			fprintf(stderr, "verdict doctor: %s '%s'; verdict doctor --help lists the options\n",
+				option == ':' ? "a value is missing behind" : "no such option:", argv[optind - 1]);
+			return EXIT_USAGE;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "verdict doctor: takes no arguments, and was given '%s'; see verdict doctor --help\n", argv[optind]);
+		return EXIT_USAGE;
+	}
+	return 0;
+}
+
+struct look {
+	struct doctor_view view;
+	bool has_entered;
+};
+
+/* Everything that depends on the namespace. */
+static int look(void *argument)
+{
+	struct look *look = argument;
+	struct doctor_view *view = &look->view;
+	long cpus = sysconf(_SC_NPROCESSORS_CONF);
+	int result;
+
+	look->has_entered = true;
+	view->cpus = cpus > 0 ? (unsigned)cpus : 1;
+	doctor_kernel_read(&view->kernel);
+	result = doctor_queues_read(&view->queues);
+	if (result && result != -ENOMEM)
+		result = 0; /* the kernel part says why */
+	return result ? result : doctor_sources_read(&view->sources, &view->rules);
+}
+
+static void say_not_entered(const char *netns, int error)
+{
+	if (error == ENOENT)
+		fprintf(stderr, "verdict doctor: there is no network namespace '%s'; `ip netns` lists the named ones\n", netns);
+	else if (error == EINVAL)
+		fprintf(stderr, "verdict doctor: '%s' is not a network namespace\n", netns);
+	else if (error == EPERM || error == EACCES)
+		fprintf(stderr, "verdict doctor: may not enter network namespace '%s': that needs root (CAP_SYS_ADMIN)\n", netns);
+	else
+		fprintf(stderr, "verdict doctor: cannot enter network namespace '%s': %s\n", netns, strerror(error));
+}
+
+static int report(const struct options *options, const struct doctor_view *view)
+{
+	struct doctor_findings findings = {0};
+	int result = doctor_findings_make(&findings, view);
+
+	if (!result && options->is_json)
+		result = doctor_report_json(view, &findings);
+	else if (!result)
+		doctor_report_text(view, &findings);
+	if (!result)
+		result = findings.attention ? EXIT_ATTENTION : EXIT_WELL;
+	doctor_findings_fini(&findings);
+	return result;
+}
+
+int verdict_doctor(int argc, char **argv)
+{
+	struct options options = {0};
+	struct look looked = {0};
+	int result = read_options(&options, argc, argv);
+
+	if (result)
+		return result;
+	if (options.is_help) {
+		fputs(usage, stdout);
+		return EXIT_WELL;
+	}
+	result = vd_nfq_in_netns(options.netns, look, &looked);
+	if (!result)
+		result = report(&options, &looked.view);
+	else if (!looked.has_entered)
+		say_not_entered(options.netns, -result);
+	if (result < 0 && looked.has_entered)
+		fprintf(stderr, "verdict doctor: %s\n", strerror(-result));
+	doctor_queues_fini(&looked.view.queues);
+	doctor_rules_fini(&looked.view.rules);
+	if (fflush(stdout)) {
+		fprintf(stderr, "verdict doctor: cannot write: %s\n", strerror(errno));
+		result = EXIT_ATTENTION;
+	}
+	return result < 0 ? EXIT_ATTENTION : result;
+}

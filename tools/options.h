@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reading option values. Each call prints one sentence on stderr and returns false when the text is not what the option
+ * takes; *value is then unchanged.
+ */
+#ifndef VERDICT_TOOLS_OPTIONS_H
+#define VERDICT_TOOLS_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <verdict/engine.h>
+
+/* `name` is the option as the user wrote it, "--maxlen". A whole number; k, m and g behind it are 1024 and its powers. */
+bool vd_option_number(const char *name, const char *text, uint64_t min, uint64_t max, uint64_t *value);
+
+/* "N" or "A-B". */
+bool vd_option_range(const char *name, const char *text, uint64_t min, uint64_t max, uint64_t *first, uint64_t *last);
+
+/* "accept" or "drop". */
+bool vd_option_verdict(const char *name, const char *text, enum vd_verdict *verdict);
+
+enum vd_stats_form {
+	VD_STATS_TEXT,
+	VD_STATS_JSON,
+	VD_STATS_NONE,
+};
+
+/* "text", "json" or "none". */
+bool vd_option_stats(const char *name, const char *text, enum vd_stats_form *form);
+
+/* What getopt_long() could not read has been said by it; this points to the help. Returns the exit code. */
+int vd_option_usage(const char *command);
+
+#endif

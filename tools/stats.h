@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* Showing an engine's statistics, as text and as JSON. */
+#ifndef VERDICT_TOOLS_STATS_H
+#define VERDICT_TOOLS_STATS_H
+
+#include <stdio.h>
+
+#include <verdict/engine.h>
+
+/* Everything the engine counts, at one time. */
+struct vd_snapshot {
+	double seconds; /* since the start */
+	unsigned queue_count;
+	unsigned function_count;
+	struct vd_queue_stats queues[VD_ENGINE_QUEUES_MAX];
+	struct vd_function_stats functions[VD_ENGINE_FUNCTIONS_MAX];
+};
+
+void vd_snapshot_take(struct vd_snapshot *snapshot, struct vd_engine *engine, double seconds);
+
+/* The sum of all queues. */
+struct vd_queue_stats vd_snapshot_total(const struct vd_snapshot *snapshot);
+
+/* Packets that rules sent to the queue: the sum of everything that became of them. */
+uint64_t vd_stats_offered(const struct vd_queue_stats *stats);
+
+/* One line: what happened between the two. */
+void vd_stats_text_line(FILE *file, const struct vd_snapshot *before, const struct vd_snapshot *now);
+
+/* The accounts at the end. */
+void vd_stats_text_summary(FILE *file, const struct vd_snapshot *snapshot);
+
+/* One line of JSON; is_last: at the end. */
+void vd_stats_json_line(FILE *file, const struct vd_snapshot *snapshot, bool is_last);
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+#include <inttypes.h>
+
+#include "tools/stats.h"
+
+/* 12345 as "12.3k": at most five characters. */
+static const char *brief(char text[16], double number)
+{
+	static const char UNITS[] = " kMGT";
+	unsigned unit = 0;
+
+	while (number >= 999.5 && unit < 4) {
+		number /= 1000;
+		unit++;
+	}
+	if (unit)
+		snprintf(text, 16, "%.*f%c", number < 99.95 ? 1 : 0, number, UNITS[unit]);
+	else
+		snprintf(text, 16, "%.0f", number);
+	return text;
+}
+
+static void put(FILE *file, const char *name, uint64_t before, uint64_t now, bool even_if_none)
+{
+	char text[16];
+
+	if (now > before || even_if_none)
+		fprintf(file, "  %s %s", name, brief(text, (double)(now > before ? now - before : 0)));
+}
+
+void vd_stats_text_line(FILE *file, const struct vd_snapshot *before_snapshot, const struct vd_snapshot *now_snapshot)
+{
+	struct vd_queue_stats before = vd_snapshot_total(before_snapshot), now = vd_snapshot_total(now_snapshot);
+	double seconds = now_snapshot->seconds - before_snapshot->seconds;
+	char text[16];
+
+	fprintf(file, "%6.0f s  %5s packets/s", now_snapshot->seconds,
+		brief(text, seconds > 0 ? (double)(now.received - before.received) / seconds : 0));
+	put(file, "accepted", before.verdicts[VD_ACCEPT], now.verdicts[VD_ACCEPT], true);
+	put(file, "dropped", before.verdicts[VD_DROP], now.verdicts[VD_DROP], true);
+	put(file, "repeated", before.verdicts[VD_REPEAT], now.verdicts[VD_REPEAT], false);
+	put(file, "requeued", before.verdicts[VD_QUEUE], now.verdicts[VD_QUEUE], false);
+	put(file, "stopped", before.verdicts[VD_STOP], now.verdicts[VD_STOP], false);
+	put(file, "faults", before.faults, now.faults, false);
+	fprintf(file, "  waiting %s", brief(text, now.waiting));
+	put(file, "lost: queue full", before.queue_dropped, now.queue_dropped, true);
+	put(file, "buffer full", before.socket_dropped, now.socket_dropped, true);
+	put(file, "flushed", before.flushed, now.flushed, false);
+	put(file, "refused", before.refused, now.refused, false);
+	fputc('\n', file);
+	fflush(file);
+}
+
+static void row(FILE *file, const char *name, uint64_t number, const char *remark, bool even_if_none)
+{
+	if (number || even_if_none)
+		fprintf(file, "  %-22s %14" PRIu64 "%s%s\n", name, number, *remark ? "  " : "", remark);
+}
+
+static void summarize_queue(FILE *file, const struct vd_queue_stats *queue)
+{
+	row(file, "offered", vd_stats_offered(queue), "", true);
+	row(file, "accepted", queue->verdicts[VD_ACCEPT], "", true);
+	row(file, "dropped by verdict", queue->verdicts[VD_DROP], "", true);
+	row(file, "repeated", queue->verdicts[VD_REPEAT], "", false);
+	row(file, "requeued", queue->verdicts[VD_QUEUE], "", false);
+	row(file, "stopped", queue->verdicts[VD_STOP], "accepted, past the rest of the hook", false);
+	row(file, "lost: queue full", queue->queue_dropped, "a longer --maxlen, more --workers, or --fail-open", true);
+	row(file, "lost: buffer full", queue->socket_dropped, "the receive buffer is smaller than the queue", true);
+	row(file, "flushed", queue->flushed, "the kernel emptied the queue before the verdict", false);
+	row(file, "refused", queue->refused, "the kernel did not take the verdict", false);
+	row(file, "left, accepted", queue->left_accepted, "still queued at the stop", false);
+	row(file, "left, dropped", queue->left_dropped, "still queued at the stop", false);
+	row(file, "of them by default", queue->by_default, "", false);
+	row(file, "of them faults", queue->faults, "a function returned what is no verdict", false);
+	row(file, "of them rewritten", queue->rewritten, "", false);
+	row(file, "of them malformed", queue->malformed, "", false);
+}
+
+static void summarize_function(FILE *file, const struct vd_function_stats *function)
+{
+	static const char *const NAMES[VD_VERDICT_COUNT] = {"no opinion", "accept", "drop", "repeat", "queue", "stop"};
+
+	fprintf(file, "function %s: %" PRIu64 " packets", function->name, function->packets);
+	for (unsigned verdict = 0; verdict < VD_VERDICT_COUNT; verdict++)
+		if (function->verdicts[verdict])
+			fprintf(file, ", %s %" PRIu64, NAMES[verdict], function->verdicts[verdict]);
+	if (function->faults)
+		fprintf(file, ", faults %" PRIu64, function->faults);
+	fputc('\n', file);
+	for (unsigned i = 0; i < function->counter_count; i++)
+		fprintf(file, "  %-22s %14" PRIu64 "\n", function->counter_names[i], function->counters[i]);
+}
+
+void vd_stats_text_summary(FILE *file, const struct vd_snapshot *snapshot)
+{
+	struct vd_queue_stats total = vd_snapshot_total(snapshot);
+	char rate[16];
+
+	for (unsigned i = 0; i < snapshot->queue_count; i++) {
+		fprintf(file, "queue %u:\n", snapshot->queues[i].queue);
+		summarize_queue(file, &snapshot->queues[i]);
+	}
+	if (snapshot->queue_count > 1) {
+		fprintf(file, "all queues:\n");
+		summarize_queue(file, &total);
+	}
+	for (unsigned i = 0; i < snapshot->function_count; i++)
+		summarize_function(file, &snapshot->functions[i]);
+	fprintf(file, "%.1f s, %s packets/s, %.1f packets a read, %.1f verdicts a send, %.0f %% on the spot\n", snapshot->seconds,
+		brief(rate, snapshot->seconds > 0 ? (double)total.received / snapshot->seconds : 0),
+		total.reads ? (double)total.received / (double)total.reads : 0,
+		total.sends ? (double)total.received / (double)total.sends : 0,
+		total.received ? 100.0 * (double)total.on_the_spot / (double)total.received : 0);
+	fflush(file);
+}
