@@ -157,6 +157,9 @@ $(OUT)/test/functions/%.so: test/functions/%.c $(OUT)/flags
 	$(call say,SO,$@)
 	$(Q)$(CC) -Ilib/include $(CPPFLAGS) -std=gnu11 $(WARNINGS) -fPIC -shared -MMD -MP $(SANITIZE) $(CFLAGS) $(LDFLAGS) -o $@ $<
 
+# they load functions, and the trees beside them
+$(TESTS): | $(FUNCTIONS) $(TEST_FUNCTIONS)
+
 $(OUT)/test/%: $(OUT)/obj/test/%.o $(SUPPORT_OBJECTS) $(LIB_STATIC)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
@@ -190,6 +193,51 @@ test: all test-programs
 
 bench: all bench-programs
 	$(Q)bench/run
+
+# ---- install: every file is named once, for both ways ----
+
+MAN_PAGES := $(wildcard tools/man/*.[1-9])
+man_target = $(MANDIR)/man$(subst .,,$(suffix $(1)))/$(notdir $(1))
+
+install: all
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/verdict $(DESTDIR)$(FUNCTIONDIR)
+	install -m 755 $(OUT)/verdict $(DESTDIR)$(BINDIR)/verdict
+	install -m 644 $(LIB_STATIC) $(DESTDIR)$(LIBDIR)/libverdict.a
+	install -m 644 $(LIB_SHARED) $(DESTDIR)$(LIBDIR)/$(notdir $(LIB_SHARED))
+	ln -sf $(notdir $(LIB_SHARED)) $(DESTDIR)$(LIBDIR)/$(LIB_SONAME)
+	ln -sf $(LIB_SONAME) $(DESTDIR)$(LIBDIR)/libverdict.so
+	install -m 644 $(OUT)/verdict.pc $(DESTDIR)$(LIBDIR)/pkgconfig/verdict.pc
+	install -m 644 $(PUBLIC_HEADERS) $(DESTDIR)$(INCLUDEDIR)/verdict/
+	install -m 644 $(FUNCTIONS) $(DESTDIR)$(FUNCTIONDIR)/
+	$(foreach page,$(MAN_PAGES),install -D -m 644 $(page) $(DESTDIR)$(call man_target,$(page));)
+	install -D -m 644 tools/completion/verdict $(DESTDIR)$(COMPLETIONDIR)/verdict
+	install -D -m 644 README.md $(DESTDIR)$(DOCDIR)/README.md
+
+uninstall:
+	rm -f $(DESTDIR)$(BINDIR)/verdict
+	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libverdict.a $(notdir $(LIB_SHARED)) $(LIB_SONAME) libverdict.so pkgconfig/verdict.pc)
+	rm -f $(addprefix $(DESTDIR)$(INCLUDEDIR)/verdict/,$(notdir $(PUBLIC_HEADERS)))
+	rm -f $(addprefix $(DESTDIR)$(FUNCTIONDIR)/,$(notdir $(FUNCTIONS)))
+	rm -f $(foreach page,$(MAN_PAGES),$(DESTDIR)$(call man_target,$(page)))
+	rm -f $(DESTDIR)$(COMPLETIONDIR)/verdict $(DESTDIR)$(DOCDIR)/README.md
+	-rmdir $(DESTDIR)$(INCLUDEDIR)/verdict $(DESTDIR)$(FUNCTIONDIR) $(DESTDIR)$(LIBDIR)/verdict $(DESTDIR)$(DOCDIR) 2>/dev/null
+
+# ---- what can be seen without running it ----
+
+SCRIPTS := tools/demo tools/check tools/install-deps tools/completion/verdict .ci/run bench/run bench/net/drain $(wildcard test/command/*.sh) \
+	test/support/shell.sh
+
+lint:
+	shellcheck -x $(SCRIPTS)
+	mandoc -T lint -W error $(MAN_PAGES)
+	@for header in $(PUBLIC_HEADERS); do \
+		echo "alone, as C11 and C++: $$header"; \
+		$(CC) -std=c11 -Wall -Wextra -Wpedantic -Werror -Ilib/include -fsyntax-only -x c $$header || exit 1; \
+		$(CXX) -std=c++11 -Wall -Wextra -Werror -Ilib/include -fsyntax-only -x c++ $$header || exit 1; \
+		printf '#include <linux/netfilter.h>\n#include "%s"\n' $$header | \
+			$(CC) -std=gnu17 -Wall -Wextra -Werror -I. -Ilib/include -fsyntax-only -x c - || exit 1; \
+		! grep -n _Atomic $$header || exit 1; \
+	done
 
 clean:
 	rm -rf build

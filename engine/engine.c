@@ -396,6 +396,19 @@ static void run_threads(struct vd_engine *engine)
 	}
 }
 
+/* For the log of a daemon: from here on its queues are read. */
+static void say_what_runs(struct vd_engine *engine)
+{
+	const struct vd_port *first = engine->lanes[0].port;
+
+	if (strcmp(first->operations->kind, "queue"))
+		return;
+	log_line(engine, "reading queue %u%s: %u worker%s, %u writer%s, %u function%s", first->queue,
+		 engine->lane_count > 1 ? " and others" : "", engine->worker_count, engine->worker_count == 1 ? "" : "s",
+		 engine->writer_count, engine->writer_count == 1 ? "" : "s", engine->chain.count,
+		 engine->chain.count == 1 ? "" : "s");
+}
+
 int vd_engine_run(struct vd_engine *engine, struct vd_error *error)
 {
 	int result;
@@ -418,6 +431,7 @@ int vd_engine_run(struct vd_engine *engine, struct vd_error *error)
 	if (!result)
 		result = open_lanes(engine, error);
 	if (!result) {
+		say_what_runs(engine);
 		run_threads(engine);
 		close_lanes(engine);
 		if (engine->failed) {

@@ -15,6 +15,7 @@
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,8 @@ struct nfq_port {
 	uint32_t id_last;	/* of the packets received */
 	uint32_t id_settled;	/* packets after this one were settled at the end */
 	bool is_settling;
+	uint64_t received;	/* packets, handed to the engine; a tally of the reader's role */
+	_Atomic uint64_t answered; /* of them */
 	struct mmsghdr messages[VD_PORT_BURST_MAX];
 	struct iovec iov[VD_PORT_BURST_MAX];
 	struct sockaddr_nl from[VD_PORT_BURST_MAX];
@@ -103,8 +106,11 @@ static int check(struct vd_port *port, const struct vd_port_settings *settings, 
 	if (vd_nfq_probe_flag(&nfq->nfq, NFQA_CFG_F_FAIL_OPEN) == -EPERM)
 		return vd_error_set(error, -EPERM, "reading a queue needs CAP_NET_ADMIN in its network namespace: run as root, "
 				    "or give the program the capability");
-	if (nfq->nfq.status_descriptor < 0)
+	if (nfq->nfq.status_descriptor == -ENOENT)
 		return vd_error_set(error, -ENOENT, "this kernel has no nfnetlink_queue: load the module nfnetlink_queue");
+	if (nfq->nfq.status_descriptor < 0)
+		log_line(settings, "note: queue %u: the kernel's own counts cannot be read here (%s): how many packets wait, and how "
+			 "many found the queue full, will be missing", port->queue, strerror(-nfq->nfq.status_descriptor));
 	if (!vd_nfq_status_of(nfq->nfq.status_descriptor, (uint16_t)port->queue, &status))
 		return say_who_owns(nfq, status.portid, error);
 	port->descriptor = nfq->nfq.descriptor;
@@ -185,10 +191,10 @@ static void take_error(struct nfq_port *nfq, const struct vd_nfq_error *error)
 	if (!error->is_verdict)
 		return;
 	if (nfq->is_settling && (int32_t)(error->id - nfq->id_settled) > 0)
-		vd_tally_add(&nfq->counters.left_accepted, (uint64_t)-1);
+		vd_tally_add(&nfq->counters.left_accepted, -(uint64_t)error->count);
 	else
-		vd_tally_add(&nfq->counters.refused_verdicts[verdict], 1);
-	vd_tally_add(error->code == ENOENT ? &nfq->counters.flushed : &nfq->counters.refused, 1);
+		vd_tally_add(&nfq->counters.refused_verdicts[verdict], error->count);
+	vd_tally_add(error->code == ENOENT ? &nfq->counters.flushed : &nfq->counters.refused, error->count);
 }
 
 static int receive_into(struct nfq_port *nfq, struct vd_packet **packets, unsigned count, uint32_t room, int flags)
@@ -227,24 +233,72 @@ static int receive(struct vd_port *port, struct vd_packet **packets, unsigned co
 {
 	struct nfq_port *nfq = nfq_port_of(port);
 
-	return receive_into(nfq, packets, count, nfq->settings.slot_room, wait ? MSG_WAITFORONE : MSG_DONTWAIT);
+	int received = receive_into(nfq, packets, count, nfq->settings.slot_room, wait ? MSG_WAITFORONE : MSG_DONTWAIT);
+
+	if (received > 0)
+		vd_tally_add(&nfq->received, (unsigned)received);
+	return received;
 }
 
 /* ---- send ---- */
+
+/*
+ * One message may settle a run of packets, if they are the oldest of the queue, get the same verdict, and nothing goes with
+ * it. They must also share their devices: when a device goes down the kernel flushes its packets only, and answers a
+ * range that it finds any packet of with success; so a range is flushed as a whole or not at all, and the count exact.
+ */
+static bool may_share(const struct vd_packet *packet, const struct vd_packet *next)
+{
+	return !packet->changed && !next->changed && packet->verdict == next->verdict && packet->verdict != VD_QUEUE &&
+	       packet->indev == next->indev && packet->outdev == next->outdev && !packet->has_bridge_ports &&
+	       !next->has_bridge_ports;
+}
+
+static unsigned run_length(struct vd_packet *const *packets, unsigned count)
+{
+	unsigned length = 1;
+
+	while (length < count && may_share(packets[0], packets[length]))
+		length++;
+	return length;
+}
+
+/* A burst of several shards is not in the order of arrival. */
+static bool are_in_order(struct vd_packet *const *packets, unsigned count)
+{
+	for (unsigned i = 1; i < count; i++)
+		if ((int32_t)(packets[i]->id - packets[i - 1]->id) < 0)
+			return false;
+	return true;
+}
 
 static int send_verdicts(struct vd_port *port, struct vd_packet *const *packets, unsigned count, void *scratch)
 {
 	struct nfq_port *nfq = nfq_port_of(port);
 	struct vd_nfq_batch *batch = scratch;
+	/*
+	 * Nothing else was received and not answered: these are the oldest, and no other thread has any. Acquire, pairs with
+	 * the release below: the kernel has carried out what is counted.
+	 */
+	uint64_t answered = atomic_load_explicit(&nfq->answered, memory_order_acquire);
+	bool are_oldest = vd_tally_read(&nfq->received) - answered == count && are_in_order(packets, count);
+	unsigned length;
 	int result = 0;
 
 	vd_nfq_batch_reset(batch);
-	for (unsigned i = 0; i < count && !result; i++)
-		if (!vd_nfq_batch_add(batch, packets[i])) {
+	for (unsigned i = 0; i < count && !result; i += length) {
+		length = are_oldest ? run_length(packets + i, count - i) : 1;
+		if (length > 1) {
+			vd_nfq_batch_add_range(batch, packets[i + length - 1], length);
+		} else if (!vd_nfq_batch_add(batch, packets[i])) {
 			result = vd_nfq_batch_send(&nfq->nfq, batch);
 			vd_nfq_batch_add(batch, packets[i]);
 		}
-	return result ? result : vd_nfq_batch_send(&nfq->nfq, batch);
+	}
+	if (!result)
+		result = vd_nfq_batch_send(&nfq->nfq, batch);
+	atomic_fetch_add_explicit(&nfq->answered, count, memory_order_release);
+	return result;
 }
 
 /* ---- close ---- */
@@ -377,7 +431,8 @@ int vd_port_nfq_create(struct vd_port **port, unsigned queue)
 		return -ENOMEM;
 	nfq->port = (struct vd_port){.operations = &OPERATIONS, .queue = queue, .descriptor = -1,
 				     .message_room = VD_NFQ_MESSAGE_ROOM, .scratch_size = sizeof(struct vd_nfq_batch)};
-	nfq->nfq.descriptor = nfq->nfq.status_descriptor = -1;
+	nfq->nfq.descriptor = -1;
+	nfq->nfq.status_descriptor = -EBADF;
 	*port = &nfq->port;
 	return 0;
 }

@@ -61,7 +61,6 @@ struct capture {
 	bool has_frame; /* read, and not passed on */
 	struct pcap_pkthdr *header;
 	const uint8_t *bytes;
-	uint64_t given; /* packets that have got an id */
 	int end;	/* VD_PORT_ENDED or -errno: why no more frames come; 0: they do */
 	char end_sentence[VD_SENTENCE_SIZE];
 
@@ -84,17 +83,15 @@ static struct capture *capture_of(struct vd_port *port)
 /* ---- what went wrong ---- */
 
 /* Whoever got an error is reading the first sentence by now: it stays, and a second one goes to the log. */
-static void tell(struct capture *this, const char sentence[VD_SENTENCE_SIZE])
+static void tell(struct capture *this, const char *sentence)
 {
-	_Static_assert(sizeof this->port.failure >= VD_SENTENCE_SIZE, "a sentence does not fit");
-
 	if (!*this->port.failure)
-		memcpy(this->port.failure, sentence, VD_SENTENCE_SIZE);
+		snprintf(this->port.failure, sizeof this->port.failure, "%s", sentence);
 	else if (this->settings.log)
 		this->settings.log(this->settings.log_argument, sentence);
 }
 
-static void fail(struct capture *this, int code, const char sentence[VD_SENTENCE_SIZE])
+static void fail(struct capture *this, int code, const char *sentence)
 {
 	if (!this->failed)
 		tell(this, sentence);
@@ -188,7 +185,7 @@ static void fill_packet(struct capture *this, struct vd_packet *packet, const st
 		.data_offset = VD_SLOT_ROOM + ROOM_DATA,
 		.room = this->settings.slot_room - ROOM_DATA,
 		.wire_length = vd_pcap_link_ip_length(link->ethertype, data, captured, on_the_wire),
-		.id = (uint32_t)++this->given,
+		.id = (uint32_t)this->input.count, /* as other programs number the frames, those that are not IP as well */
 		.queue = (uint16_t)this->port.queue,
 		.ethertype = link->ethertype,
 		.family = link->ethertype == ETH_P_IP ? AF_INET : AF_INET6,
@@ -332,7 +329,6 @@ static int capture_send(struct vd_port *port, struct vd_packet *const *packets, 
 	pthread_mutex_lock(&this->lock);
 	if (code)
 		fail(this, code, "out of memory for rewritten packets: what was written is not complete");
-	this->answered += count;
 	if (this->has_outputs) {
 		for (unsigned i = 0; i < count; i++)
 			vd_frames_at(&this->frames, packets[i]->port_private)->state =
@@ -340,6 +336,8 @@ static int capture_send(struct vd_port *port, struct vd_packet *const *packets, 
 		flush(this);
 	}
 	code = this->failed;
+	if (!code)
+		this->answered += count;
 	pthread_mutex_unlock(&this->lock);
 	return code;
 }

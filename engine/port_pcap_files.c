@@ -168,7 +168,7 @@ int vd_pcap_input_next(struct vd_pcap_input *input, struct pcap_pkthdr **header,
 {
 	int got = pcap_next_ex(input->pcap, header, bytes);
 	int code = errno;
-	char what[96];
+	char what[72];
 
 	if (got == 1 && (*header)->caplen <= VD_PCAP_FRAME_MAX) {
 		input->count++;
@@ -181,11 +181,10 @@ int vd_pcap_input_next(struct vd_pcap_input *input, struct pcap_pkthdr **header,
 	else if (feof(input->file))
 		snprintf(what, sizeof what, "is cut short");
 	else
-		snprintf(what, sizeof what, "is damaged (%.64s)", got < 0 ? pcap_geterr(input->pcap) : "too long a packet");
-	snprintf(sentence, VD_SENTENCE_SIZE,
-		 "%s %s behind packet %" PRIu64 ": up to there all was decided, record or copy the capture again to have the rest",
-		 input->name, what, input->count);
-	return ferror(input->file) && code ? -code : -EINVAL;
+		snprintf(what, sizeof what, "is damaged (%.56s)", got < 0 ? pcap_geterr(input->pcap) : "too long a packet");
+	snprintf(sentence, VD_SENTENCE_SIZE, "%s %s behind packet %" PRIu64 ": what comes before was decided, record or copy it "
+		 "again for the rest", input->name, what, input->count);
+	return ferror(input->file) && code ? -code : -EBADMSG;
 }
 
 /* ---- writing ---- */
@@ -297,7 +296,7 @@ int vd_pcap_outputs_open(struct vd_pcap_output outputs[2], const char *const pat
 static int say_cannot_write(const struct vd_pcap_output *output, int code, char sentence[VD_SENTENCE_SIZE])
 {
 	snprintf(sentence, VD_SENTENCE_SIZE,
-		 "cannot write %s (%s): it is not complete, make room or choose another place and replay again", output->name,
+		 "cannot write %s (%s): it is not complete, replay again to a place that takes all of it", output->name,
 		 strerror(code));
 	return -code;
 }

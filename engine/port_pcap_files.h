@@ -22,10 +22,10 @@
 #define VD_PCAP_FRAME_MAX (1u << 20)
 
 /* One read or write for about so many bytes. */
-#define VD_FILE_BUFFER_SIZE (128 * 1024)
+#define VD_FILE_BUFFER_SIZE (64 * 1024)
 
 struct vd_pcap_input {
-	char name[96]; /* for sentences: quoted, and its end only when it is long */
+	char name[80]; /* for sentences: quoted, and its end only when it is long */
 	pcap_t *pcap;
 	FILE *file;    /* libpcap closes it */
 	struct stat status;
@@ -41,13 +41,13 @@ void vd_pcap_input_close(struct vd_pcap_input *input);
 
 /*
  * The next frame; header and bytes are valid until the next call. 1; 0: the end of the capture; -errno and a sentence: what
- * follows cannot be read.
+ * follows cannot be read (-EBADMSG: cut short or damaged).
  */
 int vd_pcap_input_next(struct vd_pcap_input *input, struct pcap_pkthdr **header, const uint8_t **bytes,
 		       char sentence[VD_SENTENCE_SIZE]);
 
 struct vd_pcap_output {
-	char name[96];
+	char name[80];
 	pcap_dumper_t *dumper; /* NULL: not open */
 	char buffer[VD_FILE_BUFFER_SIZE];
 };

@@ -29,9 +29,11 @@ static int sim_open(struct vd_port *port, const struct vd_port_settings *setting
 		snprintf(error->text, sizeof error->text, "the simulated queue %u does not open", port->queue);
 		return -sim->options.open_error;
 	}
+	pthread_mutex_lock(&sim->lock);
 	sim->settings = *settings;
 	sim->is_open = true;
 	sim->report.opens++;
+	pthread_mutex_unlock(&sim->lock);
 	if (sim->timer >= 0)
 		sim_set_timer(sim, 1);
 	return 0;

@@ -7,6 +7,9 @@
  * Shows a table of flows without locks. VD_SCOPE_FLOW promises that a flow's packets, in both directions, meet the same
  * state, one thread at a time. All memory is taken in open_state().
  *
+ * A function that drops stands in front of it: packets that are dropped there are not counted, so that sending them again and
+ * again does not take the flow out of the queue.
+ *
  * A flow that is forgotten too early (evicted, idle) begins anew: it is looked at once more, never less. So does a TCP
  * connection that opens again with the same ports: to be let through because an earlier one was harmless would be a hole.
  */

@@ -17,6 +17,9 @@
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>
 
+/* The kernel's own bound (MAX_ERRNO). */
+#define ERRNO_MAX 4095
+
 #define PACKET_TYPE (NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET)
 #define VERDICT_TYPE (NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_VERDICT)
 #define BATCH_TYPE (NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_VERDICT_BATCH)
@@ -40,13 +43,13 @@ static enum vd_nfq_kind read_error(const uint8_t *buffer, uint32_t received, str
 	const uint32_t value_at = refused_at + NLMSG_HDRLEN + sizeof(struct nfgenmsg) + NLA_HDRLEN;
 	const struct nlattr *attribute = (const void *)(buffer + value_at - NLA_HDRLEN);
 
-	if (received < refused_at + sizeof body->msg || body->error >= 0)
+	if (received < refused_at + sizeof body->msg || body->error >= 0 || body->error < -ERRNO_MAX)
 		return VD_NFQ_NOTHING;
 	*error = (struct vd_nfq_error){
 		.code = -body->error,
 		.is_verdict = body->msg.nlmsg_type == VERDICT_TYPE || body->msg.nlmsg_type == BATCH_TYPE,
-		.is_batch = body->msg.nlmsg_type == BATCH_TYPE,
 		.id = body->msg.nlmsg_seq,
+		.count = body->msg.nlmsg_type == BATCH_TYPE ? body->msg.nlmsg_seq : 1,
 	};
 	if (error->is_verdict && received >= value_at + sizeof(struct nfqnl_msg_verdict_hdr) &&
 	    attribute->nla_type == NFQA_VERDICT_HDR) {
@@ -77,6 +80,10 @@ static void take_attribute(struct vd_packet *packet, unsigned type, const uint8_
 	case NFQA_IFINDEX_OUTDEV:
 		packet->outdev = read_be32(value);
 		break;
+	case NFQA_IFINDEX_PHYSINDEV:
+	case NFQA_IFINDEX_PHYSOUTDEV:
+		packet->has_bridge_ports = 1;
+		break;
 	case NFQA_CAP_LEN:
 		packet->wire_length = read_be32(value);
 		break;
@@ -98,7 +105,7 @@ static void clear(struct vd_packet *packet)
 	packet->id = 0;
 	packet->ethertype = 0;
 	packet->hook = 0;
-	packet->changed = packet->verdict = 0;
+	packet->changed = packet->verdict = packet->has_bridge_ports = 0;
 	packet->link_length = 0;
 }
 
@@ -130,14 +137,15 @@ static enum vd_nfq_kind read_packet(struct vd_packet *packet, uint8_t *buffer, u
 
 			packet->data_offset = before + at + NLA_HDRLEN;
 			packet->length = length - NLA_HDRLEN < there ? length - NLA_HDRLEN : there;
-			packet->room = capacity - at - NLA_HDRLEN;
+			packet->room = capacity - at - NLA_HDRLEN < VD_NFQ_COPY_RANGE_MAX ? capacity - at - NLA_HDRLEN :
+											    VD_NFQ_COPY_RANGE_MAX;
 			if (packet->wire_length < length - NLA_HDRLEN)
 				packet->wire_length = length - NLA_HDRLEN;
 			break;
 		}
 		if (length > end - at)
 			break;
-		has_id |= type == NFQA_PACKET_HDR;
+		has_id |= type == NFQA_PACKET_HDR && length >= NLA_HDRLEN + sizeof(struct nfqnl_msg_packet_hdr);
 		take_attribute(packet, type, buffer + at + NLA_HDRLEN, length - NLA_HDRLEN);
 		step = NLA_ALIGN(length);
 		if (step > end - at)

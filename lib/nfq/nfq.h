@@ -29,7 +29,7 @@ struct mnl_socket;
 struct vd_nfq {
 	struct mnl_socket *socket;
 	int descriptor;
-	int status_descriptor; /* /proc/net/netfilter/nfnetlink_queue of the socket's namespace; -1: not readable */
+	int status_descriptor; /* of /proc/net/netfilter/nfnetlink_queue in the socket's namespace; -errno: why there is none */
 	uint32_t portid;
 	uint16_t queue;
 	bool bound;
@@ -103,8 +103,8 @@ enum vd_nfq_kind {
 struct vd_nfq_error {
 	int code;	       /* positive errno: ENOENT unknown or flushed id, ENODEV not bound, EPERM, EINVAL ... */
 	bool is_verdict;       /* it refuses a verdict (or a batch) on `id` */
-	bool is_batch;
 	uint32_t id;
+	uint32_t count;		    /* of packets that the message was for: more than 1 for a range */
 	uint32_t netfilter_verdict; /* what was sent: NF_ACCEPT ... */
 };
 
@@ -150,10 +150,11 @@ void vd_nfq_batch_reset(struct vd_nfq_batch *batch);
 bool vd_nfq_batch_add(struct vd_nfq_batch *batch, const struct vd_packet *packet);
 
 /*
- * Adds one message that settles every packet of the queue up to and including `id_last` with one plain verdict (NF_ACCEPT,
- * NF_DROP), also those that nobody decided yet. False: full.
+ * Adds one message that settles every packet of the queue up to and including `last` with last's verdict, also those that
+ * nobody decided yet, and none of their changes: for the oldest `count` packets of the queue, when they share a plain
+ * verdict. False: full. The kernel refuses it (ENOENT) only if it finds no such packet at all; the error then has `count`.
  */
-bool vd_nfq_batch_add_range(struct vd_nfq_batch *batch, uint16_t queue, uint32_t id_last, uint32_t netfilter_verdict);
+bool vd_nfq_batch_add_range(struct vd_nfq_batch *batch, const struct vd_packet *last, uint32_t count);
 
 /*
  * Sends it all in one call and empties the batch. Each verdict takes effect by itself, in order, before this returns; one

@@ -66,7 +66,7 @@ int vd_nfq_open(struct vd_nfq *nfq, const char *netns)
 {
 	int result;
 
-	*nfq = (struct vd_nfq){.descriptor = -1, .status_descriptor = -1};
+	*nfq = (struct vd_nfq){.descriptor = -1, .status_descriptor = -EBADF};
 	result = vd_nfq_in_netns(netns, open_here, nfq);
 	if (result)
 		vd_nfq_close(nfq);
@@ -79,7 +79,7 @@ void vd_nfq_close(struct vd_nfq *nfq)
 		mnl_socket_close(nfq->socket);
 	if (nfq->status_descriptor >= 0)
 		close(nfq->status_descriptor);
-	*nfq = (struct vd_nfq){.descriptor = -1, .status_descriptor = -1};
+	*nfq = (struct vd_nfq){.descriptor = -1, .status_descriptor = -EBADF};
 }
 
 /*
@@ -94,7 +94,7 @@ size_t vd_nfq_truesize(uint32_t copied)
 	if (copied <= 128)
 		return 832;
 	if (copied > 8192)
-		return copied + copied / 8 + 4096;
+		return 16640 + (copied - 8192u) * 9 / 8;
 	while (size < copied + 192u + 320u)
 		size *= 2;
 	return size + 256;

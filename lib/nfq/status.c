@@ -74,7 +74,7 @@ static bool read_line(const char *line, struct vd_nfq_status *status)
 
 int vd_nfq_status_read(int descriptor, struct vd_nfq_status *statuses, unsigned size)
 {
-	char *text = descriptor < 0 ? (errno = EBADF, NULL) : read_all(descriptor);
+	char *text = descriptor < 0 ? (errno = -descriptor, NULL) : read_all(descriptor);
 	char *rest = text, *line;
 	struct vd_nfq_status status;
 	unsigned count = 0;
@@ -93,7 +93,7 @@ int vd_nfq_status_read(int descriptor, struct vd_nfq_status *statuses, unsigned 
 
 int vd_nfq_status_of(int descriptor, uint16_t queue, struct vd_nfq_status *status)
 {
-	char *text = descriptor < 0 ? (errno = EBADF, NULL) : read_all(descriptor);
+	char *text = descriptor < 0 ? (errno = -descriptor, NULL) : read_all(descriptor);
 	char *rest = text, *line;
 	int result = -ENOENT;
 

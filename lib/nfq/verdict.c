@@ -8,7 +8,7 @@
  *	NFQA_PAYLOAD                                                                         from where the packet lies
  *
  * The first 32 bytes are the whole message nearly always, so they are written as one struct. The sequence number is the
- * packet's id: errors come back with it.
+ * packet's id, for a range the number of packets: errors come back with it.
  */
 #include "nfq.h"
 
@@ -73,7 +73,7 @@ void vd_nfq_batch_reset(struct vd_nfq_batch *batch)
 }
 
 /* Begins a message at the end of the buffer. */
-static struct nlmsghdr *put_header(struct vd_nfq_batch *batch, unsigned type, uint16_t queue, uint32_t id, uint32_t verdict)
+static struct nlmsghdr *put_header(struct vd_nfq_batch *batch, unsigned type, const struct vd_packet *packet, uint32_t sequence)
 {
 	struct plain_verdict *message = (void *)(batch->buffer + batch->used);
 
@@ -81,10 +81,10 @@ static struct nlmsghdr *put_header(struct vd_nfq_batch *batch, unsigned type, ui
 		.netlink = {.nlmsg_len = sizeof *message,
 			    .nlmsg_type = (uint16_t)(NFNL_SUBSYS_QUEUE << 8 | type),
 			    .nlmsg_flags = NLM_F_REQUEST,
-			    .nlmsg_seq = id},
-		.netfilter = {.nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0, .res_id = htons(queue)},
+			    .nlmsg_seq = sequence},
+		.netfilter = {.nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0, .res_id = htons(packet->queue)},
 		.attribute = {.nla_len = NLA_HDRLEN + sizeof message->verdict, .nla_type = NFQA_VERDICT_HDR},
-		.verdict = {.verdict = htonl(verdict), .id = htonl(id)},
+		.verdict = {.verdict = htonl(vd_nfq_netfilter_verdict(packet)), .id = htonl(packet->id)},
 	};
 	return &message->netlink;
 }
@@ -143,30 +143,30 @@ static void put_data(struct vd_nfq_batch *batch, struct nlmsghdr *netlink, const
 
 bool vd_nfq_batch_add(struct vd_nfq_batch *batch, const struct vd_packet *packet)
 {
-	bool has_data = packet->changed & VD_CHANGED_DATA && packet->verdict != VD_DROP;
+	uint32_t changed = vd_nfq_netfilter_verdict(packet) == NF_DROP ? 0 : packet->changed;
+	size_t size = VD_NFQ_VERDICT_SIZE + (changed & VD_CHANGED_DATA ? packet->length : 0);
 	struct nlmsghdr *netlink;
 
-	if (batch->count == VD_NFQ_SEND_MAX ||
-	    (has_data && batch->count && batch->bytes + packet->length > VD_NFQ_SEND_BYTES))
+	if (batch->count == VD_NFQ_SEND_MAX || (batch->count && batch->bytes + size > VD_NFQ_SEND_BYTES))
 		return false;
-	netlink = put_header(batch, NFQNL_MSG_VERDICT, packet->queue, packet->id, vd_nfq_netfilter_verdict(packet));
-	if (packet->changed && packet->verdict != VD_DROP)
+	netlink = put_header(batch, NFQNL_MSG_VERDICT, packet, packet->id);
+	if (changed)
 		put_changes(netlink, packet);
 	batch->used += netlink->nlmsg_len;
-	if (has_data)
+	if (changed & VD_CHANGED_DATA)
 		put_data(batch, netlink, packet);
 	batch->bytes += netlink->nlmsg_len;
 	batch->count++;
 	return true;
 }
 
-bool vd_nfq_batch_add_range(struct vd_nfq_batch *batch, uint16_t queue, uint32_t id_last, uint32_t netfilter_verdict)
+bool vd_nfq_batch_add_range(struct vd_nfq_batch *batch, const struct vd_packet *last, uint32_t count)
 {
 	struct nlmsghdr *netlink;
 
 	if (batch->count == VD_NFQ_SEND_MAX)
 		return false;
-	netlink = put_header(batch, NFQNL_MSG_VERDICT_BATCH, queue, id_last, netfilter_verdict);
+	netlink = put_header(batch, NFQNL_MSG_VERDICT_BATCH, last, count);
 	batch->used += netlink->nlmsg_len;
 	batch->bytes += netlink->nlmsg_len;
 	batch->count++;

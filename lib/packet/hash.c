@@ -67,5 +67,7 @@ uint32_t vd_packet_compute_flow_hash(const struct vd_packet *packet, uint64_t ke
 		}
 	}
 	ends = hash_end(source, size, source_port, key) + hash_end(destination, size, destination_port, key);
-	return (uint32_t)(mix(ends ^ packet->protocol, 0xd6e8feb86659fd93u ^ key) >> 32);
+	/* fragments do not all know the protocol: in IPv6 the later ones name the header that follows theirs */
+	return (uint32_t)(mix(ends ^ (packet->parsed & VD_PARSED_FRAGMENT ? 0 : packet->protocol),
+			      0xd6e8feb86659fd93u ^ key) >> 32);
 }

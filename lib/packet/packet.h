@@ -17,8 +17,8 @@ void vd_packet_parse(struct vd_packet *packet, const uint8_t *data);
 
 /*
  * The flow hash of a parsed packet: symmetric (both directions of a connection have the same) and keyed, so that a
- * sender cannot choose the shard. Fragments hash by addresses and protocol, all alike, first ones included: the later
- * ones have no ports, and a datagram's fragments must meet.
+ * sender cannot choose the shard. Fragments hash by addresses alone, first ones included: the later ones have
+ * no ports, in IPv6 not even the protocol, and a datagram's fragments must meet.
  */
 uint32_t vd_packet_compute_flow_hash(const struct vd_packet *packet, uint64_t key);
 

@@ -31,7 +31,7 @@ static void mark_malformed(struct vd_packet *packet)
 }
 
 /*
- * Sizes of transport headers (RFC 9293, 768, 792, 9260, 2784): a packet that ends within one is malformed. A fragment is
+ * Sizes of transport headers (RFC 9293, 768, 792, 9260, 4340, 2784): a packet that ends within one is malformed. A fragment is
  * checked for nothing more, since its lengths speak of the whole datagram; nor is a GSO packet's UDP length.
  */
 static void check_transport(struct vd_packet *packet, const uint8_t *data, uint32_t end)
@@ -68,8 +68,13 @@ static void check_transport(struct vd_packet *packet, const uint8_t *data, uint3
 			return mark_malformed(packet);
 		break;
 	case IPPROTO_SCTP:
-	case IPPROTO_DCCP:
 		if (have < 12)
+			return mark_malformed(packet);
+		break;
+	case IPPROTO_DCCP: /* RFC 4340: its data offset counts words */
+		if (have < 12)
+			return mark_malformed(packet);
+		if (readable > 4 && (header[4] < 3 || (header[4] * 4u > have && !(packet->parsed & VD_PARSED_FRAGMENT))))
 			return mark_malformed(packet);
 		break;
 	case IPPROTO_GRE:
@@ -107,6 +112,7 @@ static void parse_ipv4(struct vd_packet *packet, const uint8_t *data)
 	if (header_length < 20 || total_length < header_length || total_length > packet->wire_length)
 		return mark_malformed(packet);
 
+	packet->network_length = (uint16_t)header_length;
 	fragment = read16(data + 6);
 	if (fragment & 0x3fff) { /* "more fragments", or an offset */
 		packet->parsed |= VD_PARSED_FRAGMENT;
@@ -181,6 +187,7 @@ static void parse_ipv6(struct vd_packet *packet, const uint8_t *data)
 			if (packet->fragment_offset) {
 				packet->parsed |= VD_PARSED_LATER_FRAGMENT;
 				packet->protocol = data[offset];
+				packet->network_length = (uint16_t)(offset + extension_length);
 				return;
 			}
 		} else if (next == IPPROTO_AH) {
@@ -194,7 +201,7 @@ static void parse_ipv6(struct vd_packet *packet, const uint8_t *data)
 		offset += extension_length;
 	}
 	packet->protocol = (uint8_t)next;
-	packet->transport_offset = (uint16_t)offset;
+	packet->network_length = packet->transport_offset = (uint16_t)offset;
 	check_transport(packet, data, end);
 }
 
@@ -204,6 +211,7 @@ void vd_packet_parse(struct vd_packet *packet, const uint8_t *data)
 
 	packet->ip_version = 0;
 	packet->protocol = 0;
+	packet->network_length = 0;
 	packet->transport_offset = 0;
 	packet->fragment_offset = 0;
 	packet->parsed = 0;
@@ -211,6 +219,6 @@ void vd_packet_parse(struct vd_packet *packet, const uint8_t *data)
 		parse_ipv4(packet, data);
 	else if (packet->ethertype == ETH_P_IPV6 && version == 6)
 		parse_ipv6(packet, data);
-	else if ((packet->ethertype == ETH_P_IP || packet->ethertype == ETH_P_IPV6) && (version || !packet->wire_length))
+	else if ((packet->ethertype == ETH_P_IP || packet->ethertype == ETH_P_IPV6) && (packet->length || !packet->wire_length))
 		mark_malformed(packet);
 }

@@ -65,6 +65,13 @@ const uint8_t *vd_packet_payload(const struct vd_packet *packet, uint32_t *lengt
 		return NULL;
 	start = packet->transport_offset + size;
 	end = ip_end(packet);
+	if (packet->protocol == IPPROTO_UDP && !(packet->parsed & VD_PARSED_FRAGMENT) && !(packet->skb_info & VD_SKB_GSO)) {
+		const uint8_t *udp = vd_packet_transport(packet, 8);
+		uint32_t udp_length = udp ? (uint32_t)udp[4] << 8 | udp[5] : 0;
+
+		if (udp_length && packet->transport_offset + udp_length < end) /* IP may be longer: what follows is no UDP */
+			end = packet->transport_offset + udp_length;
+	}
 	if (start > end)
 		return NULL;
 	*length = end - start;

@@ -24,16 +24,13 @@ static bool keeps_what_the_kernel_guards(const struct vd_packet *before, const s
 {
 	const uint8_t *old = vd_packet_data(before);
 
-	if (before->ip_version == 4) {
-		uint32_t header_length = (old[0] & 0x0fu) * 4;
-
-		return data[0] == old[0] && !memcmp(data + 20, old + 20, header_length - 20) &&
+	if (after->network_length != before->network_length)
+		return false;
+	if (before->ip_version == 4)
+		return !memcmp(data + 20, old + 20, before->network_length - 20u) &&
 		       ((read16(data + 6) ^ read16(old + 6)) & ~0x4000u) == 0;
-	}
-	if (before->ip_version == 6)
-		return after->transport_offset == before->transport_offset &&
-		       (before->transport_offset <= 40 ||
-			(data[6] == old[6] && !memcmp(data + 40, old + 40, before->transport_offset - 40u)));
+	if (before->ip_version == 6 && before->network_length > 40)
+		return data[6] == old[6] && !memcmp(data + 40, old + 40, before->network_length - 40u);
 	return true;
 }
 

@@ -34,8 +34,8 @@
 #define LANES_MAX 3
 #define FLOWS_MAX 64
 #define KINDS_MAX 8
-#define RUN_SECONDS_MAX 60
-#define SILENCE_SECONDS_MAX 20
+#define RUN_SECONDS_MAX 20
+#define SILENCE_SECONDS_MAX 10
 
 /* ---- a run ---- */
 
@@ -45,7 +45,7 @@ enum kind {
 	KIND_BURST,	/* the same, many at once */
 	KIND_FLOW,	/* watches over the promise of VD_SCOPE_FLOW */
 	KIND_WORKER,	/* over that of VD_SCOPE_WORKER */
-	KIND_SLOW,	/* sleeps now and then */
+	KIND_SLOW,	/* sleeps now and then, or takes its time with each packet */
 	KIND_FAULTY,	/* returns what is no verdict */
 	KIND_STOPPER,	/* stops the engine from within */
 	KIND_CHANGER,	/* new mark, new data; always the last, since a fault takes changes back */
@@ -81,6 +81,7 @@ struct run {
 	struct vd_function functions[KINDS_MAX];
 	uint32_t stop_at;	 /* END_BY_FUNCTION: the index */
 	unsigned stop_delay_us;	 /* END_BY_STOP */
+	unsigned burn_ns;	 /* KIND_SLOW */
 	bool stats_while_running;
 
 	_Atomic unsigned complaints;
@@ -120,6 +121,14 @@ static bool one_in(unsigned number)
 static void sleep_us(unsigned microseconds)
 {
 	nanosleep(&(struct timespec){.tv_sec = microseconds / 1000000, .tv_nsec = microseconds % 1000000 * 1000}, NULL);
+}
+
+static uint64_t clock_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 /* ---- the functions, and their model ---- */
@@ -171,11 +180,21 @@ static enum vd_verdict decide_faulty(struct vd_packet *packet, void *state)
 	return (enum vd_verdict)what_it_says(KIND_FAULTY, packet);
 }
 
+static void burn_ns(uint64_t nanoseconds)
+{
+	uint64_t start = clock_ns();
+
+	while (clock_ns() - start < nanoseconds)
+		;
+}
+
 static enum vd_verdict decide_slowly(struct vd_packet *packet, void *state)
 {
 	uint64_t random = dice(KIND_SLOW, packet);
 
 	(void)state;
+	if (run->burn_ns)
+		burn_ns(run->burn_ns);
 	if (random % 256 == 0)
 		sleep_us(1 + (unsigned)(random >> 32) % 300);
 	else if (random % 16 == 0)
@@ -393,7 +412,7 @@ static void choose_failure(void)
 static void choose_functions(void)
 {
 	bool has_used[KIND_CHANGER + 1] = {false};
-	unsigned count = up_to(5);
+	unsigned count = up_to(6);
 
 	has_used[KIND_STOPPER] = has_used[KIND_CHANGER] = true;
 	for (unsigned i = 0; i < count; i++) {
@@ -449,6 +468,7 @@ static void choose(uint64_t seed)
 	sleepy = run->ending == END_IN_SILENCE || one_in(3);
 	run->stop_at = up_to(600);
 	run->stop_delay_us = up_to(one_in(2) ? 300 : 3000);
+	run->burn_ns = one_in(2) ? 0 : up_to(5000);
 	run->stats_while_running = one_in(4);
 	for (unsigned i = 0; i < run->lane_count; i++) {
 		choose_traffic(&run->lanes[i], i);
@@ -506,9 +526,10 @@ static void look_at_stats(void)
 
 	if (!run->stats_while_running)
 		return;
-	if (vd_engine_queue_stats(run->engine, queues, LANES_MAX) != run->lane_count ||
-	    vd_engine_function_stats(run->engine, chain, KINDS_MAX) != run->kind_count)
-		complain("there are other lanes or functions than there were");
+	if (!vd_engine_queue_stats(run->engine, queues, LANES_MAX)) /* it has not begun */
+		return;
+	if (vd_engine_function_stats(run->engine, chain, KINDS_MAX) != run->kind_count)
+		complain("there are other functions than there were");
 	for (unsigned i = 0; i < run->lane_count; i++)
 		if (queues[i].received > run->lanes[i].packets || queues[i].in_flight > run->lanes[i].packets)
 			complain("queue %u: statistics out of this world: received %llu, in flight %u", i,
@@ -672,7 +693,7 @@ static void check_functions(const struct vd_queue_stats *queues)
 
 /* ---- all of it ---- */
 
-static char hang_text[128];
+static char hang_text[512];
 
 static void on_hang(int signal_number)
 {
@@ -723,7 +744,8 @@ static void run_one(uint64_t seed)
 	assert_non_null(run);
 	choose(seed);
 	describe(description, sizeof description);
-	snprintf(hang_text, sizeof hang_text, "\nSIM_SEED=%llu hangs\n", (unsigned long long)seed);
+	snprintf(hang_text, sizeof hang_text, "\nSIM_SEED=%llu hangs: %s\n", (unsigned long long)seed,
+		 description);
 	alarm(RUN_SECONDS_MAX);
 	if (make()) {
 		pthread_create(&meddler, NULL, meddle, NULL);

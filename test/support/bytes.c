@@ -253,6 +253,7 @@ static const char *message_fault(const struct vd_packet *packet)
 	sum += !vd_packet_uid(packet, &number) + !vd_packet_gid(packet, &number) + !vd_packet_cgroup_classid(packet, &number);
 	sum += !vd_packet_conntrack_info(packet, &number) + !vd_packet_conntrack_mark(packet, &number);
 	sum += !vd_packet_conntrack_id(packet, &number) + !vd_packet_vlan(packet, &protocol, &tci);
+	(void)sum;
 	return NULL;
 }
 

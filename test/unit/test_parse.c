@@ -169,6 +169,10 @@ static const struct row rows[] = {
 	{"IPv6 extension header missing", IPV6, V6("0000", "3c"), MALFORMED, 6, 0, 0, false, NONE},
 	{"IPv6 extension header beyond the end", IPV6, V6("0010", "00") "11 ff 0104 00000000 " UDP("0008"), MALFORMED, 6, 0, 0,
 	 false, NONE},
+	{"IPv6 extension header a little beyond the end", IPV6, V6("0008", "3c") "3b 01 010c 00000000", MALFORMED, 6, 0, 0, false,
+	 NONE},
+	{"IPv6 authentication header a little beyond the end", IPV6, V6("0014", "33") "3b 04 0000 00001000 00000001 " EIGHT,
+	 MALFORMED, 6, 0, 0, false, NONE},
 	{"IPv6 authentication header beyond the end", IPV6, V6("0010", "33") "11 ff 0104 00000000 " UDP("0008"), MALFORMED, 6, 0,
 	 0, false, NONE},
 	{"IPv6 extension header up to the end, nothing behind", IPV6, V6("0008", "3c") "11 00 0104 00000000", MALFORMED, 6, 17,
@@ -313,6 +317,20 @@ static void a_packet_cut_on_the_wire_is_malformed(void **state)
 		}
 	}
 	assert_int_equal(wrong, 0);
+}
+
+/* What was not copied may still be known not to exist: there are 19 bytes for a TCP header. */
+static void a_transport_header_that_does_not_fit_is_malformed_copied_or_not(void **state)
+{
+	(void)state;
+	bytes_reset(&bytes);
+	bytes_put_hex(&bytes, V4("0027", "0000", "06") TCP);
+	for (uint32_t copied = 20; copied <= 39; copied++) {
+		struct vd_packet *packet = bytes_packet(bytes.data, copied, 39, 0, IP, 0);
+
+		assert_true(vd_packet_is_malformed(packet));
+		free(packet);
+	}
 }
 
 /* A chain of `count` options headers in front of a UDP header. */
@@ -523,6 +541,7 @@ int main(void)
 		cmocka_unit_test_setup(a_packet_copied_in_part_is_never_called_malformed_nor_something_else, begin),
 		cmocka_unit_test_setup(what_is_malformed_whole_is_not_misread_in_part, begin),
 		cmocka_unit_test_setup(a_packet_cut_on_the_wire_is_malformed, begin),
+		cmocka_unit_test(a_transport_header_that_does_not_fit_is_malformed_copied_or_not),
 		cmocka_unit_test(a_chain_of_16_extension_headers_is_walked_and_17_are_an_attack),
 		cmocka_unit_test(the_longest_chain_has_a_transport_offset),
 		cmocka_unit_test(big_tcp_over_ipv4_has_total_length_0),

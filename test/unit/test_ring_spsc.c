@@ -239,7 +239,7 @@ static void any_operations_do_what_a_row_does(void **state)
 
 #define TORTURE_COUNT 2000000u
 #define TORTURE_SLOTS 64u
-#define TORTURE_SECONDS_MAX 120
+#define TORTURE_SECONDS_MAX 60
 
 /*
  * As the engine uses it: slots go round between two rings, filled by one thread and read by the other. The slots are plain

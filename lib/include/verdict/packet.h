@@ -90,6 +90,7 @@ struct vd_packet {
 	uint8_t ip_version;
 	uint8_t protocol;
 
+	uint16_t network_length;      /* of the IP header with its options or extension headers, as far as they are known */
 	uint16_t transport_offset;    /* from the network header; 0: no transport header known */
 	uint16_t fragment_offset;     /* in bytes */
 	uint8_t parsed;
@@ -99,7 +100,8 @@ struct vd_packet {
 	uint16_t requeue;
 	uint16_t vlan_protocol;
 	uint16_t vlan_tci;
-	uint16_t reserved;
+	uint8_t has_bridge_ports;     /* the message names the bridge ports */
+	uint8_t reserved;
 	uint32_t priority;
 	uint32_t conntrack_mark;
 	uint32_t message_offset;      /* the netlink attributes; 0: this packet did not come from the kernel */
@@ -262,7 +264,7 @@ const uint8_t *vd_packet_payload(const struct vd_packet *packet, uint32_t *lengt
 
 /*
  * A number that is the same for all packets of a flow, in both directions, and hard to foresee from outside. Addresses,
- * protocol and ports; fragments, and packets without ports, by what they have. Not the same after a restart.
+ * protocol and ports; fragments by their addresses, packets without ports by what they have. Another one after a restart.
  */
 static inline uint32_t vd_packet_flow_hash(const struct vd_packet *packet)
 {
