@@ -6,6 +6,7 @@
 #   make test         unit, sim, kernel and command tests of this build only
 #   make bench        micro-benchmarks and end-to-end runs; BENCH_SECONDS=N for longer ones
 #   make asan ubsan tsan   the same build under a sanitizer, in build/asan ...
+#   make fuzz         libFuzzer targets, FUZZ_SECONDS=60 each (needs clang)
 #   make install      DESTDIR=, PREFIX=/usr/local, LIBDIR=$(PREFIX)/lib
 #   make uninstall    what install put there
 #   make lint         shellcheck, manual pages, headers alone as C11 and C++
@@ -96,7 +97,7 @@ LIB_SONAME := libverdict.so.$(SOVERSION)
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all lib test-programs bench-programs help clean demo check test bench asan ubsan tsan install uninstall lint FORCE
+.PHONY: all lib test-programs bench-programs help clean demo check test bench fuzz asan ubsan tsan install uninstall lint FORCE
 
 lib: $(LIB_STATIC) $(LIB_SHARED) $(OUT)/libverdict.so $(OUT)/verdict.pc
 test-programs: $(TESTS) $(TEST_FUNCTIONS)
@@ -238,6 +239,22 @@ lint:
 			$(CC) -std=gnu17 -Wall -Wextra -Werror -I. -Ilib/include -fsyntax-only -x c - || exit 1; \
 		! grep -n _Atomic $$header || exit 1; \
 	done
+
+# ---- fuzzing: clang's libFuzzer, FUZZ_SECONDS for each target; stops at the first finding ----
+
+FUZZ_SECONDS ?= 60
+FUZZERS := $(patsubst test/fuzz/%.c,build/fuzz/%,$(wildcard test/fuzz/*.c))
+FUZZ_SOURCES := $(wildcard lib/packet/*.c) lib/nfq/message.c test/support/bytes.c
+
+build/fuzz/%: test/fuzz/%.c $(FUZZ_SOURCES) $(wildcard lib/*/*.h lib/include/verdict/*.h)
+	@mkdir -p $(@D)
+	$(call say,FUZZ,$@)
+	$(Q)clang $(CPPFLAGS_ALL) -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(FUZZ_SOURCES) -lmnl
+
+fuzz: $(FUZZERS)
+	$(Q)for fuzzer in $(FUZZERS); do mkdir -p $$fuzzer.corpus && \
+		(cd build/fuzz && ./$${fuzzer##*/} -max_total_time=$(FUZZ_SECONDS) -max_len=400 -print_final_stats=1 \
+			$${fuzzer##*/}.corpus) || exit 1; done
 
 clean:
 	rm -rf build

@@ -2,8 +2,8 @@
 /*
  * Reading a lane: receive a burst, parse, and either decide it here, or hand it to the shards.
  *
- * On the spot: when nothing of the lane is in flight and the burst is a matter of microseconds, the reader decides and
- * answers it itself: no ring, no other thread, no wake-up. Nothing in flight means that no other thread holds a packet of
+ * On the spot: when nothing of the lane is in flight and the burst is short and a matter of microseconds, the reader decides
+ * and answers it itself: no ring, no other thread, no wake-up. Nothing in flight means that no other thread holds a packet of
  * any flow here, and the reader's role keeps new ones away: so flows stay in order, and their states have one user.
  */
 #include <poll.h>
@@ -14,6 +14,8 @@
 
 /* A burst that takes no longer than this is decided on the spot: about what waking a thread costs. */
 #define ON_THE_SPOT_NS 40000u
+/* A longer part of --batch means that more packets wait behind it: work for two. */
+#define ON_THE_SPOT_PART 4
 /* When what is in flight will take this long, a sleeper is woken to help. */
 #define WAKE_NS 60000u
 
@@ -138,9 +140,12 @@ static uint64_t expected_ns(struct vd_lane *lane, uint64_t packets)
 	return packets * atomic_load_explicit(&lane->cost_ns, memory_order_relaxed);
 }
 
-static bool nobody_else(const struct vd_engine *engine)
+static bool is_light(struct vd_engine *engine, struct vd_lane *lane, unsigned count)
 {
-	return engine->worker_count == 1 && !engine->writer_count;
+	if (engine->worker_count == 1 && !engine->writer_count) /* nobody else could help */
+		return true;
+	return (count == 1 || count * ON_THE_SPOT_PART <= engine->options.batch) &&
+	       expected_ns(lane, count) <= ON_THE_SPOT_NS;
 }
 
 unsigned vd_reader_turn(struct vd_worker *worker, struct vd_lane *lane, bool wait)
@@ -153,7 +158,7 @@ unsigned vd_reader_turn(struct vd_worker *worker, struct vd_lane *lane, bool wai
 		return 0;
 	parse(lane, count);
 	in_flight = vd_lane_in_flight(lane);
-	if (!in_flight && (nobody_else(engine) || expected_ns(lane, count) <= ON_THE_SPOT_NS)) {
+	if (!in_flight && is_light(engine, lane, count)) {
 		start = vd_clock_ns();
 		vd_decide_and_send(worker, lane, lane->free, count);
 		vd_lane_learn_cost(lane, vd_clock_ns() - start, count);

@@ -3,11 +3,16 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 int vd_slots_init(struct vd_slots *slots, uint32_t count, uint32_t room)
 {
-	size_t lines = (VD_SLOT_ROOM + room + VD_CACHE_LINE - 1) / VD_CACHE_LINE;
+	size_t lines;
+
+	if (room < sizeof(struct vd_slot_bundle))
+		room = sizeof(struct vd_slot_bundle);
+	lines = (VD_SLOT_ROOM + room + VD_CACHE_LINE - 1) / VD_CACHE_LINE;
 
 	/* an odd number of lines: else the beginnings of all slots would compete for the same few sets of the cache */
 	slots->stride = (lines | 1) * VD_CACHE_LINE;
@@ -42,6 +47,11 @@ static struct vd_slot *slot_at(const struct vd_slots *slots, uint32_t index)
 	return (struct vd_slot *)(slots->area + index * slots->stride);
 }
 
+static struct vd_slot_bundle *bundle_at(const struct vd_slots *slots, uint32_t index)
+{
+	return (struct vd_slot_bundle *)(slots->area + index * slots->stride + VD_SLOT_ROOM);
+}
+
 static void collect_given_back(struct vd_slots *slots)
 {
 	uint32_t index;
@@ -49,11 +59,14 @@ static void collect_given_back(struct vd_slots *slots)
 	/* relaxed: only a hint; what is missed now is found at the next call */
 	if (atomic_load_explicit(&slots->given_back, memory_order_relaxed) == VD_SLOT_NONE)
 		return;
-	/* T1: acquire, pairs with G1 in vd_slots_give_back(): the links, and the last use of each slot, come before */
+	/* T1: acquire, pairs with G1 in vd_slots_give_back(): the bundles, and the last use of each slot, come before */
 	index = atomic_exchange_explicit(&slots->given_back, VD_SLOT_NONE, memory_order_acquire);
 	while (index != VD_SLOT_NONE) {
-		slots->kept[slots->kept_count++] = index;
-		index = slot_at(slots, index)->next;
+		const struct vd_slot_bundle *bundle = bundle_at(slots, index);
+
+		memcpy(slots->kept + slots->kept_count, bundle->indices, bundle->count * sizeof *bundle->indices);
+		slots->kept_count += bundle->count;
+		index = bundle->next;
 	}
 }
 
@@ -80,16 +93,17 @@ void vd_slots_keep(struct vd_slots *slots, struct vd_packet *const *packets, uns
 
 void vd_slots_give_back(struct vd_slots *slots, struct vd_packet *const *packets, unsigned count)
 {
-	struct vd_slot *last = vd_slot_of(packets[count - 1]);
-	uint32_t first_index = vd_slot_of(packets[0])->index, head;
+	uint32_t first = vd_slot_of(packets[0])->index, head;
+	struct vd_slot_bundle *bundle = bundle_at(slots, first);
 
-	for (unsigned i = 0; i + 1 < count; i++)
-		vd_slot_of(packets[i])->next = vd_slot_of(packets[i + 1])->index;
+	bundle->count = count;
+	for (unsigned i = 0; i < count; i++)
+		bundle->indices[i] = vd_slot_of(packets[i])->index;
 	/* relaxed: the value is only compared and linked */
 	head = atomic_load_explicit(&slots->given_back, memory_order_relaxed);
 	do {
-		last->next = head;
+		bundle->next = head;
 		/* G1: release, pairs with T1 in collect_given_back() */
-	} while (!atomic_compare_exchange_weak_explicit(&slots->given_back, &head, first_index, memory_order_release,
+	} while (!atomic_compare_exchange_weak_explicit(&slots->given_back, &head, first, memory_order_release,
 							memory_order_relaxed));
 }

@@ -7,9 +7,12 @@
  *
  * Who may call: take() and keep() the reader (its role); give_back() any thread.
  *
- * Why it is right. Given-back slots form a list that threads push whole chains onto (G1: release) and that only the reader
- * takes, all at once by an exchange (T1: acquire, pairs with G1): nobody ever pops a single element off it, so
- * the ABA problem cannot arise, and what the reader takes was completely given back.
+ * Slots are given back in bundles: the first one's room, which nobody needs any more, holds the numbers of the others. The
+ * reader so looks at a few cache lines of another thread's, not at one for each slot.
+ *
+ * Why it is right. Bundles form a list that threads push onto (G1: release) and that only the reader takes, all at once by an
+ * exchange (T1: acquire, pairs with G1): nobody ever pops a single element off it, so the ABA problem cannot
+ * arise, and what the reader takes was completely given back.
  */
 #ifndef VERDICT_ENGINE_SLOTS_H
 #define VERDICT_ENGINE_SLOTS_H
@@ -19,12 +22,11 @@
 #include <stddef.h>
 
 #include "lib/ring/spsc.h"
-#include <verdict/packet.h>
+#include <verdict/function.h>
 
 struct vd_slot {
 	_Alignas(VD_CACHE_LINE) struct vd_packet packet; /* first: a packet's address is its slot's */
 	uint32_t index;
-	uint32_t next;
 	uint32_t shard;
 };
 
@@ -38,6 +40,13 @@ static inline struct vd_slot *vd_slot_of(const struct vd_packet *packet)
 
 #define VD_SLOT_NONE UINT32_MAX
 
+/* In the room of a bundle's first slot. */
+struct vd_slot_bundle {
+	uint32_t next; /* the first slot of the next bundle */
+	uint32_t count;
+	uint32_t indices[VD_BURST_MAX]; /* all of the bundle, the first included */
+};
+
 struct vd_slots {
 	uint8_t *area;
 	size_t area_size;
@@ -46,7 +55,7 @@ struct vd_slots {
 	uint32_t room;	      /* bytes behind VD_SLOT_ROOM */
 	uint32_t kept_count;  /* the reader's own stack of free slots */
 	uint32_t *kept;
-	_Alignas(VD_CACHE_LINE) _Atomic uint32_t given_back; /* head of the list, VD_SLOT_NONE: empty */
+	_Alignas(VD_CACHE_LINE) _Atomic uint32_t given_back; /* first slot of the first bundle; VD_SLOT_NONE: none */
 };
 
 /* `count` slots with `room` bytes each. 0 or -ENOMEM. The memory is touched when it is used. */
@@ -64,7 +73,7 @@ unsigned vd_slots_take(struct vd_slots *slots, struct vd_packet **packets, unsig
 /* The reader gives slots back to its own stack. */
 void vd_slots_keep(struct vd_slots *slots, struct vd_packet *const *packets, unsigned count);
 
-/* Any thread gives slots back. count ≥ 1. */
+/* Any thread gives slots back, 1 to VD_BURST_MAX. */
 void vd_slots_give_back(struct vd_slots *slots, struct vd_packet *const *packets, unsigned count);
 
 #endif

@@ -21,6 +21,7 @@ namespace {
 
 constexpr std::uint64_t PACKETS = 1000000;
 constexpr unsigned FLOWS = 1024;
+constexpr unsigned LANES_MAX = 2;
 
 double clock_ns(clockid_t clock)
 {
@@ -32,7 +33,7 @@ double clock_ns(clockid_t clock)
 
 struct vd_port *make_port(unsigned queue)
 {
-	struct vd_sim_options options = VD_SIM_OPTIONS_INIT;
+	struct vd_sim_options options = {};
 	struct vd_port *port;
 
 	options.bench = true;
@@ -50,7 +51,7 @@ bool has_answered_all(struct vd_port *port)
 	return report.answered == PACKETS && report.handed_up == PACKETS && report.answered_ids == report.handed_up_ids;
 }
 
-/* ns of CPU for a packet, or a negative number: something went wrong. */
+// ns of CPU for a packet, or a negative number: something went wrong.
 double run_port_alone(unsigned burst)
 {
 	struct vd_port *port = make_port(0);
@@ -93,19 +94,19 @@ void accept_all(struct vd_packet *const *, enum vd_verdict *verdicts, unsigned c
 }
 
 struct run {
-	double cpu_ns;  /* for a packet; negative: something went wrong */
-	double wall_ns; /* likewise */
-	double on_the_spot; /* of all */
+	double cpu_ns;	    // for a packet; negative: something went wrong
+	double wall_ns;	    // likewise
+	double on_the_spot; // of all
 };
 
 run run_engine(unsigned workers, unsigned writers, unsigned lanes)
 {
-	struct vd_engine_options options = VD_ENGINE_OPTIONS_INIT;
+	struct vd_engine_options options = {};
 	struct vd_function function = {};
 	struct vd_engine *engine;
 	struct vd_error error;
-	struct vd_queue_stats stats[16];
-	struct vd_port *ports[16];
+	struct vd_queue_stats stats[LANES_MAX];
+	struct vd_port *ports[LANES_MAX];
 	double packets = static_cast<double>(PACKETS) * lanes, on_the_spot = 0;
 	run result = {-1, -1, 0};
 
@@ -114,6 +115,8 @@ run run_engine(unsigned workers, unsigned writers, unsigned lanes)
 	function.name = "accept";
 	function.bytes = VD_HEADERS;
 	function.decide_burst = accept_all;
+	options.default_verdict = VD_ACCEPT;
+	options.fault_verdict = VD_DROP;
 	options.workers = workers;
 	options.writers = writers;
 	if (vd_engine_create(&engine, &options, &error))
@@ -168,7 +171,7 @@ void engine(benchmark::State &state)
 
 } // namespace
 
-/* The time that the library sees is that of one packet, so it has to be told how many runs make a measurement. */
+// The time that the library sees is that of one packet, so it has to be told how many runs make a measurement.
 BENCHMARK(port_alone)->ArgName("burst")->Arg(1)->Arg(16)->Arg(64)->UseManualTime()->Iterations(5)->Unit(benchmark::kNanosecond);
 BENCHMARK(engine)
 	->ArgNames({"workers", "writers", "lanes"})

@@ -56,7 +56,7 @@ size_t vd_nfq_truesize(uint32_t copied);
 /* The most that vd_nfq_receive_buffer() asks for: full-size GSO packets could charge more, but never do all at once. */
 #define VD_NFQ_RECEIVE_BUFFER_MAX (128u << 20)
 
-/* The receive buffer in bytes that `maxlen` packets need; `segment`: the size of a usual full packet (1500). */
+/* The receive buffer in bytes that `maxlen` packets need, of which up to copy_range bytes are sent up (0: all). */
 size_t vd_nfq_receive_buffer(uint32_t maxlen, uint32_t copy_range);
 
 /*

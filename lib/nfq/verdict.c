@@ -40,7 +40,8 @@ uint32_t vd_nfq_netfilter_verdict(const struct vd_packet *packet)
 	case VD_REPEAT:
 		return NF_REPEAT;
 	case VD_QUEUE:
-		return NF_QUEUE_NR(packet->requeue) | (packet->requeue_bypass ? NF_VERDICT_FLAG_QUEUE_BYPASS : 0);
+		return NF_QUEUE | (uint32_t)packet->requeue << NF_VERDICT_QBITS |
+		       (packet->requeue_bypass ? NF_VERDICT_FLAG_QUEUE_BYPASS : 0u);
 	case VD_STOP:
 		return NF_STOP;
 	default:

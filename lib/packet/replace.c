@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Replacing a packet as a whole, under the rules of the newest kernels: they drop a rewrite whose lengths do not agree or
- * that touches IP options, extension headers or the fragment fields. Older ones would send it; no kernel gets one from here.
+ * that touches IP options, extension headers or the fragment fields, or one on a bridge's queue. Older ones would send it; no kernel gets one from here.
  */
 #include "packet.h"
+
+#include <sys/socket.h>
 
 static uint32_t read16(const uint8_t *bytes)
 {
@@ -40,6 +42,8 @@ int vd_packet_replace(struct vd_packet *packet, const void *data, uint32_t lengt
 
 	if (vd_packet_is_truncated(packet))
 		return -ENODATA;
+	if (packet->family == AF_BRIDGE)
+		return -EOPNOTSUPP;
 	if (length > packet->room)
 		return -EMSGSIZE;
 	if (!length || (packet->parsed & VD_PARSED_MALFORMED) || !lengths_agree(packet->ip_version, data, length))

@@ -27,9 +27,9 @@
 #include "engine/port_sim.h"
 
 #ifdef __SANITIZE_THREAD__
-#define RUNS_DEFAULT 250
+#define RUNS_DEFAULT 1000
 #else
-#define RUNS_DEFAULT 2000
+#define RUNS_DEFAULT 1500
 #endif
 #define LANES_MAX 3
 #define FLOWS_MAX 64

@@ -142,6 +142,22 @@ static void family_queue_and_hook_are_passed_on(void **state)
 	}
 }
 
+static void a_packet_on_a_bridge_is_known_by_its_ports(void **state)
+{
+	const uint16_t types[] = {NFQA_IFINDEX_INDEV, NFQA_IFINDEX_PHYSINDEV, NFQA_IFINDEX_PHYSOUTDEV};
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		struct vd_packet *packet;
+
+		put_be32(begin(), types[i], 5);
+		bytes_end_message(&bytes, data(20), 20);
+		packet = read_all();
+		assert_int_equal(packet->has_bridge_ports, i > 0);
+		free(packet);
+	}
+}
+
 /* NFQA_PAYLOAD is not padded: the datagram ends with it. */
 static void a_payload_of_any_length_is_whole(void **state)
 {
@@ -617,6 +633,7 @@ int main(void)
 		cmocka_unit_test(everything_that_a_packet_needs_is_read),
 		cmocka_unit_test(what_the_kernel_left_out_is_0),
 		cmocka_unit_test(family_queue_and_hook_are_passed_on),
+		cmocka_unit_test(a_packet_on_a_bridge_is_known_by_its_ports),
 		cmocka_unit_test(a_payload_of_any_length_is_whole),
 		cmocka_unit_test(the_largest_payload_is_whole),
 		cmocka_unit_test(room_never_exceeds_what_a_verdict_can_carry),

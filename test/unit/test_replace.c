@@ -442,6 +442,22 @@ static void takes_a_packet_that_had_padding(void **state)
 	free(packet);
 }
 
+/* Newest kernels take no rewrite on a bridge's queue. */
+static void refuses_on_a_bridge(void **state)
+{
+	struct vd_packet *packet;
+
+	(void)state;
+	put_udp4(&before, 10);
+	put_udp4(&after, 5);
+	packet = packet_of(&before);
+	packet->family = 7;
+	assert_int_equal(replace(packet, &after, after.used), -EOPNOTSUPP);
+	assert_int_equal(packet->length, before.used);
+	assert_false(packet->changed & VD_CHANGED_DATA);
+	free(packet);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -465,6 +481,7 @@ int main(void)
 		cmocka_unit_test(takes_other_data_in_a_later_fragment_of_ipv6),
 		cmocka_unit_test(takes_a_second_replacement_and_then_a_third),
 		cmocka_unit_test(takes_a_packet_that_had_padding),
+		cmocka_unit_test(refuses_on_a_bridge),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

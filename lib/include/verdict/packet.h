@@ -424,7 +424,7 @@ static inline enum vd_verdict vd_packet_requeue(struct vd_packet *packet, uint16
  * 0, or -errno and nothing has changed: -EMSGSIZE it does not fit (see VD_ROOM in <verdict/function.h>), -ENODATA only a part
  * of the packet was copied (declare a larger need), -EINVAL the old or the new packet is malformed, or the new one is not of
  * the same IP version, or its total length is not `length`, -EOPNOTSUPP IP options, extension headers or fragment fields
- * (other than "don't fragment") differ. Newest kernels drop a rewrite that breaks these rules, so no kernel is given one.
+ * (other than "don't fragment") differ, or the queue is a bridge's. Newest kernels drop a rewrite that breaks these rules, so no kernel is given one.
  */
 int vd_packet_replace(struct vd_packet *packet, const void *data, uint32_t length);
 
