@@ -35,7 +35,8 @@ CFLAGS ?= -O2 -g
 CXXFLAGS ?= -O2 -g
 V ?= 0
 Q := $(if $(filter 1,$(V)),,@)
-say = $(if $(filter 1,$(V)),,@printf '  %-8s %s\n' $(1) $(2))
+is_silent := $(findstring s,$(filter-out --%,$(firstword $(MAKEFLAGS))))
+say = $(if $(filter 1,$(V))$(is_silent),,@printf '  %-8s %s\n' $(1) $(2))
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef -Wno-missing-field-initializers
 SANITIZE_plain :=

@@ -53,6 +53,7 @@ struct vd_lane {
 
 	_Alignas(VD_CACHE_LINE) struct vd_duty duty;
 	_Alignas(VD_CACHE_LINE) _Atomic uint64_t finished; /* dispatched packets whose verdict has been sent */
+	_Atomic bool starving;				   /* a worker sleeps until writers have finished some */
 	_Atomic uint32_t cost_ns;			   /* deciding and answering one packet, smoothed */
 };
 
@@ -80,15 +81,34 @@ static inline void vd_lane_release_reading(struct vd_lane *lane)
 /* Packets that were dispatched and not answered. Exact for the reader, a hint for others. */
 static inline uint64_t vd_lane_in_flight(struct vd_lane *lane)
 {
-	/* acquire, pairs with the release in vd_lane_finish(): nothing of a finished packet is still to come */
-	uint64_t finished = atomic_load_explicit(&lane->finished, memory_order_acquire);
+	/*
+	 * Acquire, pairs with the release in vd_lane_finish(): nothing of a finished packet is still to come. Sequentially
+	 * consistent (on x86 the same instruction) for `starving`: see vd_lane_is_starving().
+	 */
+	uint64_t finished = atomic_load_explicit(&lane->finished, memory_order_seq_cst);
 
 	return __atomic_load_n(&lane->dispatched, __ATOMIC_RELAXED) - finished;
 }
 
 static inline void vd_lane_finish(struct vd_lane *lane, unsigned count)
 {
-	atomic_fetch_add_explicit(&lane->finished, count, memory_order_release);
+	atomic_fetch_add_explicit(&lane->finished, count, memory_order_seq_cst);
+}
+
+/*
+ * With dedicated writers all workers may sleep because too much is in flight; then a writer has to wake one. A worker says so
+ * before it looks at what is finished for the last time, and a writer looks for that after it has finished some; all four
+ * steps are sequentially consistent, so at least one of the two sees the other.
+ */
+static inline void vd_lane_starve(struct vd_lane *lane)
+{
+	atomic_store_explicit(&lane->starving, true, memory_order_seq_cst);
+}
+
+static inline bool vd_lane_is_starving(struct vd_lane *lane)
+{
+	return atomic_load_explicit(&lane->starving, memory_order_seq_cst) &&
+	       atomic_exchange_explicit(&lane->starving, false, memory_order_seq_cst);
 }
 
 /* When this many packets are in flight, reading stops, and goes on when they are half of it. */

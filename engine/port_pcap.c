@@ -61,7 +61,7 @@ struct capture {
 	bool has_frame; /* read, and not passed on */
 	struct pcap_pkthdr *header;
 	const uint8_t *bytes;
-	int end;	/* VD_PORT_ENDED or -errno: why no more frames come; 0: they do */
+	int end; /* VD_PORT_ENDED or -errno: why no more frames come; 0: they do */
 	char end_sentence[VD_SENTENCE_SIZE];
 
 	pthread_mutex_t lock;
@@ -376,6 +376,7 @@ static void capture_close(struct vd_port *port)
 {
 	struct capture *this = capture_of(port);
 	bool dropped = this->settings.fault_verdict == VD_DROP;
+	int failed_before = this->failed;
 	struct vd_frame *frame;
 	char line[VD_SENTENCE_SIZE];
 
@@ -389,6 +390,9 @@ static void capture_close(struct vd_port *port)
 	}
 	close_outputs(this);
 	pthread_mutex_unlock(&this->lock);
+	/* stopped before the end: there is no call left that could return it */
+	if (this->failed && !failed_before && this->settings.log)
+		this->settings.log(this->settings.log_argument, this->port.failure);
 	if (this->not_ip && this->settings.log) {
 		snprintf(line, sizeof line, "%s: %" PRIu64 " packet%s not IP and passed undecided", this->input.name,
 			 this->not_ip, this->not_ip == 1 ? " was" : "s were");

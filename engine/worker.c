@@ -116,6 +116,8 @@ static bool something_to_do(struct vd_engine *engine)
 	for (unsigned i = 0; i < engine->lane_count; i++) {
 		struct vd_lane *lane = &engine->lanes[i];
 
+		if (lane->decided && !may_be_read(lane))
+			vd_lane_starve(lane);
 		if (vd_duty_is_claimable(&lane->duty) ||
 		    (may_be_read(lane) && !atomic_load_explicit(&lane->reading, memory_order_acquire)))
 			return true;

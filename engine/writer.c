@@ -76,17 +76,15 @@ static bool send_what_there_is(struct vd_writer *writer)
 	for (unsigned i = 0; i < engine->lane_count; i++) {
 		struct vd_lane *lane = &engine->lanes[i];
 		unsigned count = collect(writer, lane, packets);
-		bool was_full;
 
 		if (!count)
 			continue;
 		any = true;
-		was_full = vd_lane_in_flight(lane) >= vd_lane_full(lane) / 2;
 		vd_send(engine, &writer->sender, lane, packets, count);
 		vd_slots_give_back(&lane->slots, packets, count);
 		vd_lane_finish(lane, count);
-		if (was_full) /* all workers may sleep, because there was no slot to read into */
-			vd_parking_wake_one(&engine->parking);
+		if (vd_lane_is_starving(lane))
+			vd_engine_call_for_help(engine);
 	}
 	return any;
 }

@@ -16,6 +16,7 @@
 struct engine_host {
 	struct engine_host *next;
 	struct vd_engine *engine;
+	struct vd_engine_options options;
 	struct vd_error error;
 	pthread_t thread;
 	bool is_started;
@@ -46,16 +47,16 @@ static void keep_line(void *argument, const char *line)
 struct engine_host *engine_host_create(const struct vd_engine_options *options)
 {
 	struct engine_host *host = calloc(1, sizeof *host);
-	struct vd_engine_options copy = *options;
 
 	assert_non_null(host);
 	pthread_mutex_init(&host->lock, NULL);
 	host->status = -1;
 	host->next = hosts;
 	hosts = host;
-	copy.log = keep_line;
-	copy.log_argument = host;
-	if (vd_engine_create(&host->engine, &copy, &host->error))
+	host->options = *options;
+	host->options.log = keep_line;
+	host->options.log_argument = host;
+	if (vd_engine_create(&host->engine, &host->options, &host->error))
 		fail_msg("%s", host->error.text);
 	return host;
 }
@@ -181,8 +182,10 @@ void engine_host_settle(struct engine_host *host, unsigned queue, uint64_t recei
 	if (traffic_wait_until(is_settled, &settling, 5000))
 		return;
 	stats = engine_host_stats(host, queue);
-	fail_msg("queue %u does not settle: received %llu of %llu, %u wait, %u in flight", queue,
-		 (unsigned long long)stats.received, (unsigned long long)received, stats.waiting, stats.in_flight);
+	fail_msg("queue %u (%u workers, %u writers) does not settle: received %llu of %llu, %u wait, %u in flight, %llu dropped",
+		 queue, host->options.workers, host->options.writers, (unsigned long long)stats.received,
+		 (unsigned long long)received, stats.waiting, stats.in_flight,
+		 (unsigned long long)(stats.queue_dropped + stats.socket_dropped));
 }
 
 /* ---- stop and audit ---- */

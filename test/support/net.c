@@ -145,7 +145,8 @@ static int make_namespace(void)
 		skip();
 	}
 	vd_net_command("ip link set lo up; cd /proc/sys/net/ipv6/conf/default || exit 0;"
-		       "echo 1 > addr_gen_mode; echo 0 > accept_ra; echo 0 > accept_dad; echo 0 > router_solicitations");
+		       "echo 1 > addr_gen_mode; echo 0 > accept_ra; echo 0 > accept_dad; echo 0 > router_solicitations;"
+		       "echo 1 > /proc/sys/net/ipv6/mld_qrv");
 	return open_namespace();
 }
 
@@ -255,15 +256,37 @@ static void set_feature(int descriptor, const char *device, uint32_t command, bo
 		fail_msg("ethtool command %u on %s: %s", command, device, strerror(errno));
 }
 
+static int open_control(void)
+{
+	int descriptor = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	assert_true(descriptor >= 0);
+	return descriptor;
+}
+
 void vd_net_set_offload(const char *device, bool on)
 {
 	/* each one needs the ones before it */
 	static const uint32_t commands[] = {ETHTOOL_STXCSUM, ETHTOOL_SSG, ETHTOOL_STSO, ETHTOOL_SGSO};
 	const unsigned count = sizeof commands / sizeof *commands;
-	int descriptor = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int descriptor = open_control();
 
-	assert_true(descriptor >= 0);
 	for (unsigned i = 0; i < count; i++)
 		set_feature(descriptor, device, commands[on ? i : count - 1 - i], on);
 	close(descriptor);
+}
+
+void vd_net_trust_checksums(const char *device, bool trusted)
+{
+	int descriptor = open_control();
+
+	set_feature(descriptor, device, ETHTOOL_SRXCSUM, trusted);
+	close(descriptor);
+}
+
+void vd_net_keep_order(const char *device)
+{
+	/* receive packet steering to the first CPU. A sysfs of this namespace is needed, for the command alone. */
+	vd_net_command("unshare --mount sh -ec 'mount -t sysfs sysfs /sys; echo 1 > /sys/class/net/%s/queues/rx-0/rps_cpus'",
+		       device);
 }

@@ -9,8 +9,9 @@
  *	 10.9.0.1	10.9.0.2			 10.9.0.1	      forwards		 10.9.0.2
  *	 fd00:9::1	fd00:9::2			 fd00:9::1				 fd00:9::2
  *
- * lo is up everywhere. Nothing moves on the wires but what the test sends: neighbours are set by hand, IPv6 neither looks for
- * duplicates nor for routers. So counters can be compared to the packet.
+ * lo is up everywhere. Little moves on the wires but what the test sends: neighbours are set by hand, IPv6 neither looks for
+ * duplicates nor for routers (but reports its multicast groups when it begins). So counters can be compared to the packet,
+ * if they are not those of a whole device.
  *
  * A namespace belongs to a thread; a new thread begins in the one of the thread that made it. Setup leaves the caller in
  * near, or in the router. One struct is in use at a time.
@@ -75,5 +76,14 @@ void vd_net_read_command(char *text, size_t size, const char *format, ...) __att
 
 /* Segmentation (TSO, GSO) and checksums by the device, as ethtool -K: on, or as on the wire. Caller's namespace. */
 void vd_net_set_offload(const char *device, bool on);
+
+/* Whether the device trusts the checksums of what it receives, or the stack has to verify them all. Caller's namespace. */
+void vd_net_trust_checksums(const char *device, bool trusted);
+
+/*
+ * What several CPUs send to this end of a wire arrives in the order of the sends: through the queue of one CPU, not through
+ * one for each. Caller's namespace.
+ */
+void vd_net_keep_order(const char *device);
 
 #endif

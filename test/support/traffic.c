@@ -630,31 +630,3 @@ uint64_t traffic_snmp(int where, const char *group, const char *counter)
 	need(found, "no such counter");
 	return strtoull(found + strlen(line), NULL, 10);
 }
-
-/* The n-th number behind "device:" in /proc/net/dev. */
-static uint64_t device_number(int where, const char *device, unsigned nth)
-{
-	struct file_request request = {.path = "/proc/thread-self/net/dev"};
-	char start[IF_NAMESIZE + 2];
-	uint64_t number = 0;
-	char *at;
-
-	traffic_do_in(where, read_file_here, &request);
-	snprintf(start, sizeof start, "%s:", device);
-	at = strstr(request.text, start);
-	need(at, device);
-	at += strlen(start);
-	for (unsigned i = 0; i <= nth; i++)
-		number = strtoull(at, &at, 10);
-	return number;
-}
-
-uint64_t traffic_device_received(int where, const char *device)
-{
-	return device_number(where, device, 1);
-}
-
-uint64_t traffic_device_sent(int where, const char *device)
-{
-	return device_number(where, device, 9);
-}

@@ -140,8 +140,4 @@ uint64_t traffic_rule_packets(int where, const char *program, const char *table,
 /* A counter of /proc/net/snmp ("Udp", "InCsumErrors"), or, with no group, of /proc/net/snmp6 (NULL, "Udp6InErrors"). */
 uint64_t traffic_snmp(int where, const char *group, const char *counter);
 
-/* Packets that the device received, or sent. */
-uint64_t traffic_device_received(int where, const char *device);
-uint64_t traffic_device_sent(int where, const char *device);
-
 #endif

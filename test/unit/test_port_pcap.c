@@ -161,12 +161,14 @@ static void a_length_below_what_was_captured_is_not_believed(void **state)
 	(void)state;
 	file_begin_usual(&file_input, ETHERNET);
 	frame_make_udp(MACS "0800", 1, 100);
+	bytes_set_be16(&frame_bytes, 14 + 2, 0xffff); /* nor is that of its IP header */
 	file_add_record(&file_input, false, 1, 2, &frame_bytes, frame_bytes.used, 3);
 	file_save("in", &file_input);
 	rig_start(&rig, "in", "out", NULL);
 	assert_int_equal(rig_receive(&rig, rig.slots, 4), 1);
 	assert_int_equal(vd_packet_length(rig.slots[0]), 128);
 	assert_int_equal(vd_packet_wire_length(rig.slots[0]), 128);
+	assert_true(vd_packet_is_malformed(rig.slots[0]));
 	assert_int_equal(rig_answer(&rig, rig.slots, 1, VD_ACCEPT), 0);
 	rig_stop(&rig);
 	assert_file_is("out", &file_input);

@@ -213,6 +213,7 @@ static void a_full_disk_is_told(void **state)
 	assert_string_equal(rig.port->failure, "");
 	rig.port->operations->close(rig.port);
 	assert_non_null(strstr(rig.port->failure, "cannot write '/dev/full'"));
+	assert_string_equal(rig.line, rig.port->failure);
 	rig_destroy(&rig);
 	/* in the middle, and in a capture that is cut short the full disk is what counts */
 	for (unsigned i = 40; i < 80; i++)

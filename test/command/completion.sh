@@ -1,0 +1,168 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# The completion for bash: asked here as bash asks it, and compared with what the program, the stock functions and the
+# directories really have.
+
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+# shellcheck source=test/support/shell.sh
+. test/support/shell.sh
+
+verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
+top=$PWD
+unset VERDICT_FUNCTION_PATH
+
+# complete_words WORD...: $output is what bash would offer for the last word, sorted, in one line
+complete_words() {
+	COMP_WORDS=(verdict "$@")
+	COMP_CWORD=$#
+	COMPREPLY=()
+	_verdict
+	output=$(printf '%s\n' ${COMPREPLY[@]+"${COMPREPLY[@]}"} | sort | paste -sd ' ')
+}
+
+# expect_words WANTED TEXT WORD...: exactly these are offered
+expect_words() {
+	local wanted=$1 text=$2
+
+	shift 2
+	complete_words "$@"
+	if [ "$output" = "$wanted" ]; then
+		ok "$text"
+	else
+		not_ok "$text (wanted: $wanted)"
+		show_output
+	fi
+}
+
+# help_options COMMAND: the long options that its help explains, in one line
+help_options() {
+	"$verdict" "$1" --help | sed -n 's/^  \(-., \)\{0,1\}\(--[a-z-]*\).*/\2/p' | sort | paste -sd ' '
+}
+
+# options_with_value COMMAND, options_without_value COMMAND
+options_with_value() {
+	"$verdict" "$1" --help | sed -n 's/^  \(-., \)\{0,1\}\(--[a-z-]*\) [^ ].*/\2/p'
+}
+
+options_without_value() {
+	"$verdict" "$1" --help | sed -n -e 's/^  \(--[a-z-]*\)$/\1/p' -e 's/^  \(--[a-z-]*\)  .*/\1/p'
+}
+
+# ---- loading it ----
+
+expect_exit 0 "it can be loaded by a bash that has nothing else" \
+	env -i PATH=/nowhere "$BASH" --norc --noprofile -u -c '. tools/completion/verdict'
+# shellcheck disable=SC2016 # for the inner shell
+expect_exit 0 "and adds names that begin with _verdict" "$BASH" --norc --noprofile -c '
+	compgen -A function -v | sort >"$1/before"
+	. tools/completion/verdict
+	compgen -A function -v | sort >"$1/after"
+	! comm -13 "$1/before" "$1/after" | grep -v -e "^_verdict" -e "^_$" -e "^BASH_" -e "^PIPESTATUS$"' bash "$scratch"
+
+# shellcheck source=tools/completion/verdict
+. tools/completion/verdict
+expect_output ' -F _verdict verdict$' "it completes for verdict" complete -p verdict
+
+# ---- commands and options ----
+
+commands=$("$verdict" --help | sed -n 's/^  \([a-z]\{1,\}\)  *[a-z].*/\1/p' | grep -vx 'verdict\|iptables' | sort)
+expect_words "$(printf '%s\n' --help --version "$commands" | sort | paste -sd ' ')" "the commands are those of --help" ''
+expect_words run "a command's beginning" ru
+expect_words '' "nothing for a command that is none" no-such-command --
+
+for command in $commands; do
+	expect_words "$(help_options "$command")" "$command: the options are those of --help" "$command" --
+	for option in $(options_without_value "$command"); do
+		expect_words "$(help_options "$command")" "$command $option: other options may follow" "$command" "$option" --
+	done
+	for option in $(options_with_value "$command"); do
+		complete_words "$command" "$option" --
+		if [ -z "$output" ]; then ok "$command $option: a value has to follow"; else
+			not_ok "$command $option: a value has to follow"
+			show_output
+		fi
+	done
+done
+expect_words "$(help_options run)" "run: options without their beginning" run ''
+expect_words '--batch --batch-delay' "an option's beginning" run --queue 0 --ba
+
+# ---- values ----
+
+for command in run replay; do
+	for option in --default --on-fault; do
+		expect_words 'accept drop' "$command $option" "$command" "$option" ''
+		expect_words 'accept drop' "$command $option=" "$command" "$option" '='
+		expect_words 'drop' "$command $option=d" "$command" "$option" '=' d
+	done
+	expect_words 'json none text' "$command --stats" "$command" --stats ''
+	expect_words 'json' "$command --stats j" "$command" --stats j
+done
+expect_words '' "numbers are nobody's to guess" run --workers ''
+expect_words '' "nor ranges" run --queue '=' 0
+
+# ---- functions ----
+
+# a stock function that takes arguments says so in .usage
+stock=$(for file in lib/functions/*.c; do
+	name=$(basename "$file" .c)
+	if grep -q '\.usage = "' "$file"; then printf '%s:\n' "$name"; else printf '%s\n' "$name"; fi
+done | sort | paste -sd ' ')
+
+mkdir "$scratch/empty" "$scratch/files" "$scratch/files/deeper" "$scratch/own"
+cd "$scratch/empty" || exit 1
+expect_words "$stock" "--function: the stock functions" run --function ''
+expect_words "$stock" "replay --function: the same" replay in.pcap --function ''
+expect_words 'mark: match:' "a function's beginning" run --function ma
+expect_words '' "a colon: the arguments are the function's" run --function mark :
+expect_words '' "and behind it" run --function mark : 0x
+expect_words '' "also with = in them" run --function first : 8,mark '='
+expect_words '--workers' "an option behind a function with arguments" run --function mark : 0x1 --wo
+expect_words '--workers' "or behind a colon and a space" run --function mark : --wo
+
+cd "$scratch/files" || exit 1
+touch mine.so other.so 'with space.so' mine.c in.pcap in.pcapng in.pcap.gz
+expect_words 'mine.so' "a file's beginning" run --function mi
+expect_words './deeper ./mine.so ./other.so ./with space.so' "files that end in .so, and directories" run --function ./
+expect_words "accept deeper drop first: mark: match: mine.so other.so requeue: with space.so" "names and files" run --function ''
+touch "$scratch/own/strict.so" "$scratch/own/mark.so"
+VERDICT_FUNCTION_PATH=/no/such/directory:$scratch/own
+expect_words 'strict' "functions in VERDICT_FUNCTION_PATH" run --function st
+expect_words 'mark: match:' "stock functions in it come once" run --function ma
+# shellcheck disable=SC2016 # nothing shall be expanded
+touch "$scratch/own/"'strange$(touch executed).so'
+complete_words run --function strange
+expect_kept 'executed' "strange names are offered as they are"
+expect_exit 1 "and not executed" test -e executed
+unset VERDICT_FUNCTION_PATH
+
+# ---- captures ----
+
+expect_words 'deeper in.pcap in.pcapng' "replay: captures, and directories" replay ''
+expect_words 'in.pcap in.pcapng' "a capture's beginning" replay in
+expect_words "$(cd "$top" && help_options replay)" "behind the capture, too, an option can begin" replay in.pcap --
+for option in -w --write --dropped; do
+	expect_words 'in.pcap in.pcapng' "replay $option" replay in.pcap "$option" in
+done
+expect_words 'deeper in.pcap in.pcapng' "replay --write=" replay --write '='
+
+# ---- network namespaces, as a program says that is called ip ----
+
+mkdir "$scratch/bin"
+cat >"$scratch/bin/ip" <<'END'
+#!/bin/sh
+[ "$*" = 'netns list' ] && printf '%s\n' 'blue (id: 0)' 'green' '$(touch executed)'
+END
+chmod +x "$scratch/bin/ip"
+PATH=$scratch/bin:$PATH
+for command in run doctor; do
+	expect_words 'blue' "$command --netns" "$command" --netns b
+	expect_words 'green' "$command --netns=" "$command" --netns '=' g
+done
+# shellcheck disable=SC2016 # nothing shall be expanded
+expect_words '$(touch blue green' "all of them" run --netns ''
+expect_exit 1 "a strange one is not executed" test -e executed
+expect_words '/proc/self/ns/net' "or a path" run --netns /proc/self/ns/net
+
+finish
