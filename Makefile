@@ -109,10 +109,12 @@ help:
 	@sed -n '/^# verdict:/,/^$$/s/^# \{0,1\}//p' Makefile
 
 # everything is rebuilt when the flags change
-FLAGS_NOW := $(CC) $(CXX) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(CXXFLAGS_ALL) $(LDFLAGS_ALL) $(LIB_LIBS) $(TOOL_LIBS) $(JEMALLOC)
+FLAGS_NOW := $(FUNCTIONDIR) $(CC) $(CXX) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(CXXFLAGS_ALL) $(LDFLAGS_ALL) $(LIB_LIBS) $(TOOL_LIBS) $(JEMALLOC)
 $(OUT)/flags: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(subst ','\'',$(FLAGS_NOW))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(FLAGS_NOW))' > $@
+
+$(OUT)/obj/engine/load.o: CPPFLAGS_ALL += -DFUNCTION_DIRECTORY='"$(FUNCTIONDIR)"'
 
 $(OUT)/obj/%.o: %.c $(OUT)/flags
 	@mkdir -p $(@D)

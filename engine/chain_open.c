@@ -32,7 +32,7 @@ int vd_chain_add(struct vd_chain *chain, const struct vd_function *function, con
 	size_t size = function->size < sizeof link->function ? function->size : sizeof link->function;
 
 	if (function->abi != VD_FUNCTION_ABI)
-		return vd_error_set(error, -EINVAL, "it was built for version %u of the function interface, this verdict has "
+		return vd_error_set(error, -ENOEXEC, "it was built for version %u of the function interface, this verdict has "
 				    "version %u: compile it again with this verdict's headers", function->abi, VD_FUNCTION_ABI);
 	if (chain->count == VD_ENGINE_FUNCTIONS_MAX)
 		return vd_error_set(error, -E2BIG, "there are %u functions already, which is the limit", chain->count);
@@ -40,13 +40,13 @@ int vd_chain_add(struct vd_chain *chain, const struct vd_function *function, con
 	memcpy(&link->function, function, size);
 	function = &link->function;
 	if (!name_is_good(function->name))
-		return vd_error_set(error, -EINVAL, "its name has to be of letters, digits, '-', '_' and '.'");
+		return vd_error_set(error, -ENOEXEC, "its name has to be of letters, digits, '-', '_' and '.'");
 	if (!function->decide && !function->decide_burst)
-		return vd_error_set(error, -EINVAL, "it has neither decide nor decide_burst, so it cannot decide");
+		return vd_error_set(error, -ENOEXEC, "it has neither decide nor decide_burst, so it cannot decide");
 	if (function->scope > VD_SCOPE_FLOW || (function->scope != VD_SCOPE_SHARED && !function->open_state))
-		return vd_error_set(error, -EINVAL, "its scope needs an open_state that makes the states");
+		return vd_error_set(error, -ENOEXEC, "its scope needs an open_state that makes the states");
 	if (count_names(function->counters) > VD_ENGINE_COUNTERS_MAX)
-		return vd_error_set(error, -EINVAL, "it has more than %u counters, which is the limit", VD_ENGINE_COUNTERS_MAX);
+		return vd_error_set(error, -ENOEXEC, "it has more than %u counters, which is the limit", VD_ENGINE_COUNTERS_MAX);
 	if (arguments && *arguments && (!function->usage || !function->open))
 		return vd_error_set(error, -EINVAL, "it takes no arguments, but was given '%s'", arguments);
 	link->counter_count = count_names(function->counters);

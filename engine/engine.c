@@ -25,6 +25,13 @@ const char *vd_version(void)
 
 /* ---- create and add ---- */
 
+static bool may_use_cpu(unsigned cpu)
+{
+	cpu_set_t set;
+
+	return cpu < CPU_SETSIZE && !sched_getaffinity(0, sizeof set, &set) && CPU_ISSET(cpu, &set);
+}
+
 static int check_options(const struct vd_engine_options *options, struct vd_error *error)
 {
 	if (options->workers > VD_ENGINE_WORKERS_MAX)
@@ -43,6 +50,9 @@ static int check_options(const struct vd_engine_options *options, struct vd_erro
 		return vd_error_set(error, -EINVAL, "the default verdict has to be accept or drop");
 	if (options->fault_verdict != VD_ACCEPT && options->fault_verdict != VD_DROP)
 		return vd_error_set(error, -EINVAL, "the fault verdict has to be accept or drop");
+	for (unsigned i = 0; i < options->cpu_count; i++)
+		if (!may_use_cpu(options->cpus[i]))
+			return vd_error_set(error, -EINVAL, "CPU %u is not one that this process may use", options->cpus[i]);
 	if (options->packets_max > INT64_MAX)
 		return vd_error_set(error, -EINVAL, "packets: more than can be counted");
 	return 0;
@@ -62,7 +72,9 @@ static int copy_options(struct vd_engine *engine, const struct vd_engine_options
 		engine->options.maxlen = VD_ENGINE_MAXLEN_DEFAULT;
 	if (!engine->options.batch)
 		engine->options.batch = VD_BURST_MAX;
-	engine->worker_count = options->workers ? options->workers : usable_cpus();
+	engine->worker_count = options->workers	  ? options->workers :
+			       options->cpu_count ? options->cpu_count :
+						    usable_cpus();
 	if (engine->worker_count > VD_ENGINE_WORKERS_MAX)
 		engine->worker_count = VD_ENGINE_WORKERS_MAX;
 	engine->writer_count = options->writers;
@@ -426,11 +438,11 @@ int vd_engine_run(struct vd_engine *engine, struct vd_error *error)
 		return result;
 	if (make_threads_room(engine))
 		result = vd_error_set(error, -ENOMEM, "out of memory");
-	else /* release, pairs with the acquire in stats.c */
-		atomic_store_explicit(&engine->is_counting, true, memory_order_release);
 	if (!result)
 		result = open_lanes(engine, error);
 	if (!result) {
+		/* release, pairs with the acquire in stats.c */
+		atomic_store_explicit(&engine->is_counting, true, memory_order_release);
 		say_what_runs(engine);
 		run_threads(engine);
 		close_lanes(engine);

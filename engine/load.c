@@ -2,7 +2,7 @@
 /*
  * A specification is a file's name or a stock function's, and behind a colon its arguments. Stock functions are looked
  * for beside the program or library that this code is in, so that an installed tree can be moved: FUNCTIONS_DIRECTORIES
- * below are relative to it.
+ * below are relative to it; and last where they were installed.
  */
 #include "engine/load.h"
 
@@ -19,6 +19,9 @@
 /* from the build's directory, from LIBDIR, from BINDIR */
 static const char *const FUNCTIONS_DIRECTORIES[] = {"functions", "verdict/functions", "../lib/verdict/functions",
 						    "../functions"};
+#ifndef FUNCTION_DIRECTORY
+#define FUNCTION_DIRECTORY "/usr/local/lib/verdict/functions"
+#endif
 
 #define DIRECTORIES_MAX 16
 
@@ -38,7 +41,7 @@ static void add_directory(struct search *search, const char *base, size_t base_l
 
 static void find_directories(struct search *search)
 {
-	const char *variable = getenv(PATH_VARIABLE);
+	const char *variable = secure_getenv(PATH_VARIABLE);
 	char path[PATH_MAX];
 	Dl_info here;
 	ssize_t length;
@@ -57,10 +60,10 @@ static void find_directories(struct search *search)
 	slash = strrchr(path, '/');
 	for (unsigned i = 0; slash && i < sizeof FUNCTIONS_DIRECTORIES / sizeof *FUNCTIONS_DIRECTORIES; i++)
 		add_directory(search, path, (size_t)(slash - path), FUNCTIONS_DIRECTORIES[i]);
-	if (!dladdr((const void *)vd_load_function, &here) || !(slash = strrchr(here.dli_fname, '/')))
-		return;
-	for (unsigned i = 0; i < sizeof FUNCTIONS_DIRECTORIES / sizeof *FUNCTIONS_DIRECTORIES; i++)
+	slash = dladdr((const void *)vd_load_function, &here) ? strrchr(here.dli_fname, '/') : NULL;
+	for (unsigned i = 0; slash && i < sizeof FUNCTIONS_DIRECTORIES / sizeof *FUNCTIONS_DIRECTORIES; i++)
 		add_directory(search, here.dli_fname, (size_t)(slash - here.dli_fname), FUNCTIONS_DIRECTORIES[i]);
+	add_directory(search, FUNCTION_DIRECTORY, strlen(FUNCTION_DIRECTORY), "");
 }
 
 static int by_name(const void *a, const void *b)
@@ -161,11 +164,11 @@ int vd_load_function(const char *specification, struct vd_loaded *loaded, struct
 		return result;
 	loaded->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (!loaded->library)
-		return vd_error_set(error, -EINVAL, "function file %s cannot be loaded: %s", path, dlerror());
+		return vd_error_set(error, -ENOEXEC, "function file %s cannot be loaded: %s", path, dlerror());
 	loaded->function = dlsym(loaded->library, "vd_function");
 	if (!loaded->function) {
 		dlclose(loaded->library);
-		return vd_error_set(error, -EINVAL,
+		return vd_error_set(error, -ENOEXEC,
 				    "%s is not a verdict function: it has no VD_FUNCTION(...); see verdict-function(7)", path);
 	}
 	return 0;

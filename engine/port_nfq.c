@@ -97,6 +97,8 @@ static int check(struct vd_port *port, const struct vd_port_settings *settings, 
 	result = vd_nfq_open(&nfq->nfq, settings->netns);
 	if (result == -ENOENT && settings->netns)
 		return vd_error_set(error, result, "there is no network namespace '%s'; `ip netns` lists them", settings->netns);
+	if (result == -EINVAL && settings->netns)
+		return vd_error_set(error, -ENOENT, "'%s' is not a network namespace; `ip netns` lists them", settings->netns);
 	if (result == -EPROTONOSUPPORT)
 		return vd_error_set(error, result, "this kernel has no nfnetlink: load the module nfnetlink_queue");
 	if (result)
@@ -120,9 +122,14 @@ static int check(struct vd_port *port, const struct vd_port_settings *settings, 
 static void size_receive_buffer(struct nfq_port *nfq)
 {
 	size_t wanted = vd_nfq_receive_buffer(nfq->settings.maxlen, nfq->settings.copy_range), granted = 0;
+	uint32_t usual = nfq->settings.copy_range < 1500 ? nfq->settings.copy_range : 1500;
 	int result = vd_nfq_set_receive_buffer(&nfq->nfq, wanted, &granted);
 
 	nfq->counters.receive_buffer = (uint32_t)granted;
+	if ((uint64_t)nfq->settings.maxlen * vd_nfq_truesize(usual) > VD_NFQ_RECEIVE_BUFFER_MAX)
+		log_line(&nfq->settings, "note: queue %u: a queue of %u packets can need more than the largest receive buffer, %u bytes: "
+			 "packets may be lost there before the queue is full", nfq->port.queue, nfq->settings.maxlen,
+			 VD_NFQ_RECEIVE_BUFFER_MAX);
 	if (result || granted < wanted)
 		log_line(&nfq->settings, "note: queue %u: the receive buffer is %zu bytes, %zu are needed to hold the queue: have "
 			 "CAP_NET_ADMIN in the first user namespace, or raise net.core.rmem_max to %zu",
@@ -164,7 +171,8 @@ static int open_port(struct vd_port *port, const struct vd_port_settings *settin
 	if (result == -EPERM && !vd_nfq_status_of(nfq->nfq.status_descriptor, wanted.queue, &status))
 		return say_who_owns(nfq, status.portid, error); /* it came between the check and now */
 	if (result)
-		return vd_error_set(error, result, "queue %u cannot be bound: %s", port->queue, strerror(-result));
+		return vd_error_set(error, result, "queue %u cannot be bound: %s%s", port->queue, strerror(-result),
+				    result == -EPERM ? "; another program probably reads it" : "");
 	for (unsigned i = 0; i < sizeof FLAGS / sizeof *FLAGS; i++)
 		if (wanted.flags & ~granted & FLAGS[i].flag)
 			log_line(settings, "note: queue %u: this kernel does not %s", port->queue, FLAGS[i].loss);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The subcommands of `verdict`, a file each. argv[0] is the subcommand's name. They return the exit code. */
+/* The subcommands of `verdict`, a file each. argv[0] is "verdict". They return the exit code. */
 #ifndef VERDICT_TOOLS_COMMANDS_H
 #define VERDICT_TOOLS_COMMANDS_H
 

@@ -245,13 +245,22 @@ static void say(void *unused, const char *line)
 	fprintf(stderr, "verdict: %s\n", line);
 }
 
+/* What was given was wrong, or it could not be done. */
+static int exit_code(int result)
+{
+	return result == -EINVAL ? EXIT_USAGE : 1;
+}
+
 /* Everything that can be refused before a queue is bound. Returns the exit code. */
 static int prepare(struct run *run)
 {
+	int result;
+
 	run->options.log = say;
-	if (vd_engine_create(&run->engine, &run->options, &run->error)) {
+	result = vd_engine_create(&run->engine, &run->options, &run->error);
+	if (result) {
 		say(NULL, run->error.text);
-		return 1;
+		return exit_code(result);
 	}
 	for (unsigned i = 0; i < run->queue_count; i++)
 		if (vd_engine_add_queue(run->engine, run->queues[i], &run->error)) {
@@ -259,9 +268,9 @@ static int prepare(struct run *run)
 			return EXIT_USAGE;
 		}
 	for (unsigned i = 0; i < run->function_count; i++)
-		if (vd_engine_load_function(run->engine, run->functions[i], &run->error)) {
+		if ((result = vd_engine_load_function(run->engine, run->functions[i], &run->error))) {
 			say(NULL, run->error.text);
-			return 1;
+			return exit_code(result);
 		}
 	return 0;
 }
@@ -335,6 +344,7 @@ static void wait_until_ended(struct run *run, int signals)
 static int run_engine(struct run *run)
 {
 	uint64_t start = vd_clock_ns();
+	struct sigaction hangup;
 	pthread_t thread;
 	sigset_t set;
 	int signals;
@@ -342,7 +352,8 @@ static int run_engine(struct run *run)
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
+	if (!sigaction(SIGHUP, NULL, &hangup) && hangup.sa_handler != SIG_IGN) /* nohup(1) means it */
+		sigaddset(&set, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signals = signalfd(-1, &set, SFD_CLOEXEC);
 	run->ended = eventfd(0, EFD_CLOEXEC);
@@ -356,7 +367,7 @@ static int run_engine(struct run *run)
 	close(run->ended);
 	if (run->result) {
 		say(NULL, run->error.text);
-		return run->result == -EINVAL ? EXIT_USAGE : 1;
+		return exit_code(run->result);
 	}
 	vd_snapshot_take(&run->snapshots[1], run->engine, (double)(vd_clock_ns() - start) / 1e9);
 	if (run->stats == VD_STATS_JSON)

@@ -35,14 +35,18 @@ static void help(FILE *file)
 
 int main(int argc, char **argv)
 {
+	static char name[] = "verdict";
+
 	signal(SIGPIPE, SIG_IGN); /* a reader of our output that goes away must not end the filter */
 	if (argc < 2) {
 		help(stderr);
 		return EXIT_USAGE;
 	}
 	for (size_t i = 0; i < COMMAND_COUNT; i++)
-		if (!strcmp(argv[1], COMMANDS[i].name))
+		if (!strcmp(argv[1], COMMANDS[i].name)) {
+			argv[1] = name; /* what getopt_long() calls us */
 			return COMMANDS[i].run(argc - 1, argv + 1);
+		}
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
 		help(stdout);
 		return 0;

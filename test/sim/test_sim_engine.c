@@ -673,7 +673,8 @@ static void check_functions(const struct vd_queue_stats *queues)
 	struct vd_function_stats stats[KINDS_MAX];
 	uint64_t packets = 0;
 
-	if (vd_engine_function_stats(run->engine, stats, KINDS_MAX) != run->kind_count)
+	memset(stats, 0, sizeof stats);
+	if (vd_engine_function_stats(run->engine, stats, KINDS_MAX) != run->kind_count && !is_failing_at_start())
 		complain("functions have gone");
 	for (unsigned i = 0; i < run->lane_count; i++)
 		packets += queues[i].received;
@@ -751,7 +752,10 @@ static void run_one(uint64_t seed)
 		pthread_create(&meddler, NULL, meddle, NULL);
 		result = vd_engine_run(run->engine, &error);
 		pthread_join(meddler, NULL);
-		assert_int_equal(vd_engine_queue_stats(run->engine, stats, LANES_MAX), run->lane_count);
+		/* of a run that did not begin there may be none */
+		memset(stats, 0, sizeof stats);
+		if (vd_engine_queue_stats(run->engine, stats, LANES_MAX) != run->lane_count && !is_failing_at_start())
+			complain("there are no statistics");
 		for (unsigned i = 0; i < run->lane_count; i++) {
 			check_lane(i, &stats[i]);
 			add_up(&stats[i]);

@@ -170,8 +170,11 @@ static bool is_settled(void *argument)
 {
 	struct settling *settling = argument;
 	struct vd_queue_stats stats = engine_host_stats(settling->host, settling->queue);
+	uint64_t answered = stats.flushed + stats.refused;
 
-	return stats.received >= settling->received && !stats.waiting && !stats.in_flight;
+	for (unsigned verdict = 0; verdict < VD_VERDICT_COUNT; verdict++)
+		answered += stats.verdicts[verdict];
+	return stats.received >= settling->received && answered >= stats.received && !stats.waiting && !stats.in_flight;
 }
 
 void engine_host_settle(struct engine_host *host, unsigned queue, uint64_t received)

@@ -316,7 +316,8 @@ static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	bool is_closed;
-	unsigned held; /* threads before it */
+	unsigned passes; /* packets that may pass all the same */
+	unsigned held;	 /* threads before it */
 } gate = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 static enum vd_verdict pass_gate(struct vd_packet *packet, void *state)
@@ -325,8 +326,9 @@ static enum vd_verdict pass_gate(struct vd_packet *packet, void *state)
 	(void)state;
 	pthread_mutex_lock(&gate.lock);
 	gate.held++;
-	while (gate.is_closed)
+	while (gate.is_closed && !gate.passes)
 		pthread_cond_wait(&gate.changed, &gate.lock);
+	gate.passes -= gate.passes > 0;
 	gate.held--;
 	pthread_mutex_unlock(&gate.lock);
 	return VD_NEXT;
@@ -341,22 +343,28 @@ const struct vd_function load_gate = {
 	.decide = pass_gate,
 };
 
-static void set_gate(bool is_closed)
+static void set_gate(bool is_closed, unsigned passes)
 {
 	pthread_mutex_lock(&gate.lock);
 	gate.is_closed = is_closed;
+	gate.passes = passes;
 	pthread_cond_broadcast(&gate.changed);
 	pthread_mutex_unlock(&gate.lock);
 }
 
 void load_gate_close(void)
 {
-	set_gate(true);
+	set_gate(true, 0);
+}
+
+void load_gate_pass(unsigned packets)
+{
+	set_gate(true, packets);
 }
 
 void load_gate_open(void)
 {
-	set_gate(false);
+	set_gate(false, 0);
 }
 
 static void *open_gate_later(void *argument)
@@ -434,10 +442,20 @@ static bool is_bound(void *argument)
 	return count;
 }
 
-void load_engine_start(struct load_engine *engine)
+void load_engine_launch(struct load_engine *engine)
 {
 	need(!pthread_create(&engine->thread, NULL, run, engine), "a thread");
+}
+
+void load_engine_await(struct load_engine *engine)
+{
 	need(traffic_wait_until(is_bound, engine, 5000), "the engine does not bind its queues");
+}
+
+void load_engine_start(struct load_engine *engine)
+{
+	load_engine_launch(engine);
+	load_engine_await(engine);
 }
 
 bool load_engine_join(struct load_engine *engine, unsigned timeout_ms)

@@ -79,6 +79,9 @@ extern const struct vd_function load_gate;
 void load_gate_close(void);
 void load_gate_open(void);
 
+/* Lets so many packets through and no more. */
+void load_gate_pass(unsigned packets);
+
 /* Opens it after a while: for a test that has to wait for the engine meanwhile. */
 void load_gate_open_later(unsigned ms);
 
@@ -99,7 +102,13 @@ struct load_engine {
 void load_engine_create(struct load_engine *engine, const struct vd_engine_options *options, const struct vd_function *function,
 			unsigned first_queue, unsigned count);
 
-/* Runs it in a thread of its own, in the caller's namespace; returns when the queues are bound, or it has ended. */
+/* Runs it in a thread of its own, in the caller's namespace. */
+void load_engine_launch(struct load_engine *engine);
+
+/* Until its queues are bound in the caller's namespace and it counts, or it has ended. */
+void load_engine_await(struct load_engine *engine);
+
+/* Both. */
 void load_engine_start(struct load_engine *engine);
 
 /* Waits for its end. False: it does not end in time (it then goes on, and may use what it was given). */

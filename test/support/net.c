@@ -145,8 +145,7 @@ static int make_namespace(void)
 		skip();
 	}
 	vd_net_command("ip link set lo up; cd /proc/sys/net/ipv6/conf/default || exit 0;"
-		       "echo 1 > addr_gen_mode; echo 0 > accept_ra; echo 0 > accept_dad; echo 0 > router_solicitations;"
-		       "echo 1 > /proc/sys/net/ipv6/mld_qrv");
+		       "echo 1 > addr_gen_mode; echo 0 > accept_ra; echo 0 > accept_dad; echo 0 > router_solicitations");
 	return open_namespace();
 }
 

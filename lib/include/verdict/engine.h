@@ -13,8 +13,8 @@
  *		fprintf(stderr, "%s\n", error.text);
  *	vd_engine_destroy(engine);
  *
- * Threads: create, add, run and destroy from one thread. While it runs, vd_engine_stop() and vd_engine_stats() may be called
- *          from any thread, and vd_engine_stop() from a signal handler too.
+ * Threads: create, add, run and destroy from one thread. While it runs, vd_engine_stop() and the two calls for statistics may be
+ *          made from any thread, and vd_engine_stop() from a signal handler too.
  * Errors:  0, or -errno with one sentence for a person in error->text.
  * Privilege: queues need CAP_NET_ADMIN; captures need nothing.
  */
@@ -45,7 +45,8 @@ struct vd_error {
 struct vd_engine;
 
 struct vd_engine_options {
-	unsigned workers;	/* threads that read and decide: 1 to VD_ENGINE_WORKERS_MAX; 0: one per CPU it may use */
+	unsigned workers;	/* threads that read and decide: 1 to VD_ENGINE_WORKERS_MAX; 0: one per CPU that it may use
+				   (of `cpus`, if given) */
 	unsigned writers;	/* threads that only send verdicts: up to VD_ENGINE_WRITERS_MAX; 0: workers send their own */
 	uint32_t maxlen;	/* packets that the kernel queues, 1 to VD_ENGINE_MAXLEN_MAX; 0: VD_ENGINE_MAXLEN_DEFAULT */
 	uint32_t copy_range;	/* bytes of each packet that are copied, up to 65531; 0: what the functions need */
@@ -73,8 +74,8 @@ void vd_engine_destroy(struct vd_engine *engine);
 
 /*
  * Appends a function to the chain; `arguments` as behind the colon of --function (vd_engine_run() hands them to its open()).
- * The struct is copied, its strings and calls have to live as long as the engine. -EINVAL: other ABI, or nothing that
- * decides; -E2BIG: too many functions.
+ * The struct is copied, its strings and calls have to live as long as the engine. -ENOEXEC: other ABI, or nothing that
+ * decides; -EINVAL: it takes no arguments; -E2BIG: too many functions.
  */
 int vd_engine_add_function(struct vd_engine *engine, const struct vd_function *function, const char *arguments,
 			   struct vd_error *error);
@@ -82,7 +83,7 @@ int vd_engine_add_function(struct vd_engine *engine, const struct vd_function *f
 /*
  * The same from a file: `./mine.so:ARGUMENTS`, or the name of a stock function, `mark:7`. A name with a slash, or that ends
  * in .so, is a file; others are looked for in $VERDICT_FUNCTION_PATH (directories, with colons between) and where verdict is
- * installed. -ENOENT: no such file; -EINVAL: not a function, or other ABI.
+ * installed. -ENOENT: no such file; -ENOEXEC: not a function, or other ABI; the rest as vd_engine_add_function().
  */
 int vd_engine_load_function(struct vd_engine *engine, const char *specification, struct vd_error *error);
 

@@ -128,7 +128,7 @@ __attribute__((format(printf, 2, 3))) static inline int vd_open_error(struct vd_
 }
 
 /*
- * Adds n to the counter at `index` in the function's `.counters`; `run` and vd_engine_stats() show the sum of all workers.
+ * Adds n to the counter at `index` in the function's `.counters`; `run` and vd_engine_function_stats() show the sum of all workers.
  * No lock, no shared cache line. An index beyond the declared ones counts nothing.
  */
 static inline void vd_count(const struct vd_packet *packet, unsigned index, uint64_t n)

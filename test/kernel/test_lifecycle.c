@@ -1,0 +1,601 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The engine's life on real queues: what hinders it from starting, and leaves others alone; how it stops, at any moment and from
+ * anywhere; how many queues it can have; and what it costs while nothing happens, or much.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <linux/capability.h>
+
+#include "test/support/load.h"
+#include "test/support/net.h"
+#include "test/support/traffic.h"
+
+#define QUEUE 3
+#define PORT 7000
+#define FLOWS 64 /* as many as queues: flow i goes to queue i */
+#define SEQUENCE_MAX 100000
+#define MANY 64 /* queues */
+
+static struct vd_net net;
+
+/* Ports PORT + i to queues QUEUE + i, in near's INPUT. */
+static void set_up(unsigned queues)
+{
+	vd_net_setup(&net);
+	for (unsigned i = 0; i < queues; i++)
+		vd_net_command("iptables-legacy -A INPUT -p udp --dport %u -m comment --comment queued -j NFQUEUE --queue-num %u",
+			       PORT + i, QUEUE + i);
+}
+
+static int tear_down(void **state)
+{
+	load_gate_open();
+	return vd_net_teardown_any(state);
+}
+
+static struct load_sender far_sender(unsigned ports, uint64_t count)
+{
+	return (struct load_sender){.where = net.far, .address = VD_NET_NEAR_V4, .port = PORT, .ports = ports, .flows = FLOWS,
+				    .burst = 8, .length = 64, .count = count};
+}
+
+/* Everything read was answered, and everything answered is what arrived. */
+static void audit(const struct load_engine *engine, struct load_tally arrived)
+{
+	struct vd_queue_stats stats = load_engine_stats(engine);
+
+	assert_int_equal(engine->result, 0);
+	assert_int_equal(stats.received, load_verdicts(&stats));
+	assert_int_equal(stats.in_flight, 0);
+	assert_int_equal(stats.flushed + stats.refused, 0);
+	assert_int_equal(arrived.received, stats.verdicts[VD_ACCEPT] + stats.left_accepted);
+	assert_int_equal(arrived.disordered, 0);
+	assert_int_equal(arrived.duplicates, 0);
+	assert_int_equal(arrived.lost, 0);
+}
+
+/* ---- start ---- */
+
+/* Two want one queue: the second is told whose it is, and the first does not notice. */
+static void leaves_anothers_queue_alone(void **state)
+{
+	struct vd_engine_options options = VD_ENGINE_OPTIONS_INIT;
+	struct load_sender sender;
+	struct load_receiver *receiver;
+	struct load_engine first, second;
+	struct vd_nfq_status status;
+	char portid[64], process[64];
+
+	(void)state;
+	set_up(1);
+	sender = far_sender(1, UINT32_MAX);
+	sender.pause_us = 200;
+	receiver = load_receiver_start(TRAFFIC_HERE, AF_INET, PORT, 1, FLOWS, SEQUENCE_MAX);
+	options.fault_verdict = VD_ACCEPT;
+	load_engine_create(&first, &options, NULL, QUEUE, 1);
+	load_engine_start(&first);
+	assert_true(load_queue(QUEUE, &status));
+	snprintf(portid, sizeof portid, "queue %u is owned by portid %u (", QUEUE, status.portid);
+	snprintf(process, sizeof process, "test_lifecycle, pid %d)", (int)getpid());
+	load_sender_open(&sender);
+	load_sender_start(&sender);
+
+	/* alone, and with free queues before and behind: they must not stay bound */
+	for (unsigned before = 0; before < 2; before++) {
+		struct vd_queue_stats stats;
+
+		load_engine_create(&second, &options, NULL, QUEUE - before, 1 + 2 * before);
+		assert_int_equal(vd_engine_run(second.engine, &second.error), -EPERM);
+		if (!strstr(second.error.text, portid) || !strstr(second.error.text, process))
+			fail_msg("the error does not name the owner %s%s: %s", portid, process, second.error.text);
+		assert_int_equal(vd_engine_queue_stats(second.engine, &stats, 1), 0);
+		assert_int_equal(vd_engine_run(second.engine, &second.error), -EALREADY);
+		load_engine_destroy(&second);
+		assert_int_equal(load_queues_bound(), 1);
+	}
+
+	traffic_sleep_ms(20);
+	load_sender_stop(&sender);
+	vd_engine_stop(first.engine);
+	assert_true(load_engine_join(&first, 5000));
+	audit(&first, load_receiver_stop(receiver));
+	assert_int_equal(load_engine_stats(&first).received + load_engine_stats(&first).left_accepted, sender.sent);
+	load_engine_destroy(&first);
+	load_sender_close(&sender);
+	assert_int_equal(load_queues_bound(), 0);
+}
+
+static void refuses_a_queue_twice(void **state)
+{
+	struct vd_engine_options options = VD_ENGINE_OPTIONS_INIT;
+	struct load_engine engine;
+
+	(void)state;
+	load_engine_create(&engine, &options, NULL, QUEUE, 1);
+	assert_int_equal(vd_engine_add_queue(engine.engine, QUEUE, &engine.error), -EEXIST);
+	assert_string_equal(engine.error.text, "queue 3 is given twice");
+	assert_int_equal(vd_engine_add_queue(engine.engine, 65536, &engine.error), -EINVAL);
+	load_engine_destroy(&engine);
+}
+
+/* In a child: without CAP_NET_ADMIN in the thread that runs. */
+static void drop_capability(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2];
+
+	if (syscall(SYS_capget, &header, data))
+		_exit(99);
+	data[0].effective &= ~(1u << CAP_NET_ADMIN);
+	data[0].permitted &= ~(1u << CAP_NET_ADMIN);
+	if (syscall(SYS_capset, &header, data))
+		_exit(98);
+}
+
+static void says_that_it_needs_the_capability(void **state)
+{
+	struct vd_engine_options options = VD_ENGINE_OPTIONS_INIT;
+	int status, pipes[2];
+	char text[512] = "";
+	pid_t child;
+
+	(void)state;
+	set_up(1);
+	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+	child = fork();
+	assert_true(child >= 0);
+	if (!child) {
+		struct load_engine engine;
+		int result;
+
+		drop_capability();
+		load_engine_create(&engine, &options, NULL, QUEUE, 1);
+		result = vd_engine_run(engine.engine, &engine.error);
+		(void)!write(pipes[1], engine.error.text, strlen(engine.error.text));
+		load_engine_destroy(&engine);
+		_exit(result == -EPERM ? 7 : 1);
+	}
+	close(pipes[1]);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(read(pipes[0], text, sizeof text - 1) > 0);
+	close(pipes[0]);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 7);
+	if (!strstr(text, "CAP_NET_ADMIN") || !strstr(text, "run as root"))
+		fail_msg("it does not say what is missing: %s", text);
+	assert_int_equal(load_queues_bound(), 0);
+}
+
+/* The queue is in another namespace than the thread that runs the engine. */
+static void reads_queues_of_another_namespace(void **state)
+{
+	struct vd_engine_options options = VD_ENGINE_OPTIONS_INIT;
+	struct load_receiver *receiver;
+	struct load_sender sender;
+	struct load_engine engine;
+	char path[64];
+
+	(void)state;
+	set_up(1);
+	sender = far_sender(1, 1000);
+	snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)getpid(), net.near);
+	options.netns = path;
+	load_engine_create(&engine, &options, NULL, QUEUE, 1);
+	strcpy(path, "overwritten"); /* it has its own copy */
+	vd_net_enter_far(&net);
+	load_engine_launch(&engine);
+	vd_net_enter_near(&net);
+	load_engine_await(&engine);
+	vd_net_enter_far(&net);
+	assert_int_equal(load_queues_bound(), 0);
+	vd_net_enter_near(&net);
+
+	receiver = load_receiver_start(TRAFFIC_HERE, AF_INET, PORT, 1, FLOWS, SEQUENCE_MAX);
+	load_sender_open(&sender);
+	load_sender_send(&sender);
+	assert_int_equal(load_receiver_wait(receiver, 1000, 2000), 1000);
+	vd_engine_stop(engine.engine);
+	assert_true(load_engine_join(&engine, 2000));
+	audit(&engine, load_receiver_stop(receiver));
+	load_engine_destroy(&engine);
+	load_sender_close(&sender);
+}
+
+static void says_that_there_is_no_such_namespace(void **state)
+{
+	static const char *const wrong[] = {"no-such-namespace", "/no/such/file", "/dev/null", ""};
+
+	(void)state;
+	set_up(1);
+	for (unsigned i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+		struct vd_engine_options options = VD_ENGINE_OPTIONS_INIT;
+		struct load_engine engine;
+
+		options.netns = wrong[i];
+		load_engine_create(&engine, &options, NULL, QUEUE, 1);
+		assert_true(vd_engine_run(engine.engine, &engine.error) < 0);
+		if (!strstr(engine.error.text, "namespace"))
+			fail_msg("'%s': %s", wrong[i], engine.error.text);
+		load_engine_destroy(&engine);
+	}
+	assert_int_equal(load_queues_bound(), 0);
+}
+
+/* ---- stop ---- */
+
+static void stops_before_it_runs(void **state)
+{
+	struct vd_engine_options options = VD_ENGINE_OPTIONS_INIT;
+
+	(void)state;
+	set_up(1);
+	for (unsigned queues = 1; queues <= 2; queues++) {
+		struct load_engine engine;
+
+		load_engine_create(&engine, &options, NULL, QUEUE, queues);
+		vd_engine_stop(engine.engine);
+		vd_engine_stop(engine.engine);
+		load_engine_launch(&engine);
+		assert_true(load_engine_join(&engine, 2000));
+		assert_int_equal(engine.result, 0);
+		vd_engine_stop(engine.engine);
+		load_engine_destroy(&engine);
+		assert_int_equal(load_queues_bound(), 0);
+	}
+}
+
+static struct vd_engine *in_signal_handler;
+static _Atomic unsigned signals;
+
+static void stop_in_handler(int number)
+{
+	int saved = errno;
+
+	(void)number;
+	vd_engine_stop(in_signal_handler);
+	atomic_fetch_add_explicit(&signals, 1, memory_order_relaxed);
+	if (errno != saved)
+		abort(); /* it would change errno under the feet of whoever was interrupted */
+}
+
+/* The handler runs in the thread that runs the engine, before, while and after it does. */
+static void stops_from_a_signal_handler(void **state)
+{
+	struct vd_engine_options options = VD_ENGINE_OPTIONS_INIT;
+	struct sigaction action = {.sa_handler = stop_in_handler}, before;
+	struct load_receiver *receiver;
+	struct load_sender sender;
+
+	(void)state;
+	set_up(1);
+	receiver = load_receiver_start(TRAFFIC_HERE, AF_INET, PORT, 1, FLOWS, SEQUENCE_MAX);
+	sender = far_sender(1, UINT32_MAX);
+	sender.pause_us = 100;
+	load_sender_open(&sender);
+	load_sender_start(&sender);
+	sigaction(SIGUSR1, &action, &before);
+	for (unsigned i = 0; i < 30; i++) {
+		struct itimerspec when = {.it_value = {.tv_nsec = 1 + (long)i * 700000}};
+		struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR1};
+		struct load_engine engine;
+		timer_t timer;
+
+		event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
+		load_engine_create(&engine, &options, NULL, QUEUE, 1 + i % 3);
+		in_signal_handler = engine.engine;
+		atomic_store(&signals, 0);
+		assert_int_equal(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
+		assert_int_equal(timer_settime(timer, 0, &when, NULL), 0);
+		assert_int_equal(vd_engine_run(engine.engine, &engine.error), 0);
+		assert_int_equal(atomic_load(&signals), 1);
+		timer_delete(timer);
+		load_engine_destroy(&engine);
+		assert_int_equal(load_queues_bound(), 0);
+	}
+	sigaction(SIGUSR1, &before, NULL);
+	load_sender_stop(&sender);
+	load_sender_close(&sender);
+	assert_int_equal(load_receiver_stop(receiver).duplicates, 0);
+}
+
+/* At any moment under load: all that was read is answered, and what was answered is what arrived. */
+static void stops_under_load(void **state)
+{
+	uint64_t accepted = 0;
+	struct load_receiver *receiver;
+	struct load_sender sender;
+	struct load_tally arrived;
+	unsigned seed = 1;
+
+	(void)state;
+	set_up(3);
+	receiver = load_receiver_start(TRAFFIC_HERE, AF_INET, PORT, 3, FLOWS, SEQUENCE_MAX);
+	sender = far_sender(3, UINT32_MAX);
+	sender.pause_us = 50;
+	load_sender_open(&sender);
+	load_sender_start(&sender);
+	for (unsigned i = 0; i < 50; i++) {
+		struct vd_engine_options options = VD_ENGINE_OPTIONS_INIT;
+		struct vd_queue_stats stats;
+		struct load_engine engine;
+
+		options.workers = 1 + i % 4;
+		options.writers = i / 4 % 3;
+		options.fault_verdict = i % 2 ? VD_ACCEPT : VD_DROP;
+		load_engine_create(&engine, &options, NULL, QUEUE, 1 + i % 3);
+		load_engine_launch(&engine);
+		if (i % 10) /* else at once, maybe before it runs */
+			load_engine_await(&engine);
+		traffic_sleep_ms((unsigned)rand_r(&seed) % 15);
+		vd_engine_stop(engine.engine);
+		if (!load_engine_join(&engine, 5000))
+			fail_msg("run %u does not stop", i);
+		assert_int_equal(engine.result, 0);
+		assert_int_equal(load_queues_bound(), 0);
+		stats = load_engine_stats(&engine);
+		assert_int_equal(stats.received, load_verdicts(&stats));
+		assert_int_equal(stats.in_flight, 0);
+		assert_int_equal(stats.flushed + stats.refused + stats.socket_dropped, 0);
+		assert_int_equal(i % 2 ? 0 : stats.left_accepted, 0);
+		accepted += stats.verdicts[VD_ACCEPT] + stats.left_accepted;
+		assert_int_equal(load_receiver_wait(receiver, accepted, 2000), accepted);
+		load_engine_destroy(&engine);
+	}
+	load_sender_stop(&sender);
+	load_sender_close(&sender);
+	arrived = load_receiver_stop(receiver);
+	assert_int_equal(arrived.received, accepted);
+	assert_int_equal(arrived.disordered, 0);
+	assert_int_equal(arrived.duplicates, 0);
+	assert_int_equal(arrived.lost, 0);
+	assert_true(accepted > 50);
+}
+
+/* So many packets and not one more, however many threads and queues compete for them. */
+static void stops_by_itself_after_so_many_packets(void **state)
+{
+	static const unsigned counts[] = {1, 63, 64, 65, 1000, 5003};
+	struct load_receiver *receiver;
+	struct load_sender sender;
+	uint64_t accepted = 0;
+
+	(void)state;
+	set_up(4);
+	receiver = load_receiver_start(TRAFFIC_HERE, AF_INET, PORT, 4, FLOWS, SEQUENCE_MAX);
+	sender = far_sender(4, UINT32_MAX);
+	sender.pause_us = 20;
+	load_sender_open(&sender);
+	load_sender_start(&sender);
+	for (unsigned i = 0; i < 4 * 4 * sizeof counts / sizeof *counts; i++) {
+		struct vd_engine_options options = VD_ENGINE_OPTIONS_INIT;
+		struct vd_queue_stats stats;
+		struct load_engine engine;
+
+		options.workers = 1 + i % 4;
+		options.writers = i % 3 == 2 ? 2 : 0;
+		options.batch_delay_us = i % 5 == 4 ? 2000 : 0;
+		options.packets_max = counts[i / 16];
+		load_engine_create(&engine, &options, NULL, QUEUE, 1 + i / 4 % 4);
+		load_engine_launch(&engine);
+		if (!load_engine_join(&engine, 5000))
+			fail_msg("%u workers, %u queues: does not end after %u packets", options.workers, 1 + i / 4 % 4,
+				 counts[i / 16]);
+		stats = load_engine_stats(&engine);
+		assert_int_equal(engine.result, 0);
+		assert_int_equal(stats.received, options.packets_max);
+		assert_int_equal(load_verdicts(&stats), options.packets_max);
+		accepted += stats.verdicts[VD_ACCEPT];
+		load_engine_destroy(&engine);
+	}
+	load_sender_stop(&sender);
+	load_sender_close(&sender);
+	assert_int_equal(load_receiver_stop(receiver).received, accepted);
+}
+
+/* ---- many queues ---- */
+
+/* One packet at a time, here and there: a wake-up that is lost would leave it lying. Then all queues at once. */
+static void reads_many_queues(void **state)
+{
+	static const unsigned shapes[][2] = {{1, 0}, {2, 0}, {4, 0}, {2, 2}};
+
+	(void)state;
+	set_up(MANY);
+	for (unsigned i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+		static struct vd_queue_stats stats[MANY];
+		struct vd_engine_options options = VD_ENGINE_OPTIONS_INIT;
+		struct load_receiver *receiver = load_receiver_start(TRAFFIC_HERE, AF_INET, PORT, MANY, FLOWS, SEQUENCE_MAX);
+		struct load_sender sender = far_sender(MANY, 1);
+		struct load_engine engine;
+		enum { ALONE = 640 };
+
+		options.workers = shapes[i][0];
+		options.writers = shapes[i][1];
+		load_engine_create(&engine, &options, NULL, QUEUE, MANY);
+		load_engine_start(&engine);
+		assert_int_equal(load_queues_bound(), MANY);
+		sender.burst = 1;
+		load_sender_open(&sender);
+		/* each call begins with flow 0, so the burst decides how many queues get one */
+		for (unsigned n = 1; n <= ALONE; n++) {
+			sender.count = 1 + n % MANY;
+			load_sender_send(&sender);
+			if (load_receiver_wait(receiver, sender.sent, 1000) != sender.sent)
+				fail_msg("%u workers, %u writers: a packet is not answered", options.workers, options.writers);
+		}
+		sender.count = (uint64_t)MANY * 500;
+		load_sender_send(&sender);
+		load_receiver_wait(receiver, sender.sent, 5000);
+		vd_engine_stop(engine.engine);
+		assert_true(load_engine_join(&engine, 5000));
+		audit(&engine, load_receiver_stop(receiver));
+		assert_int_equal(vd_engine_queue_stats(engine.engine, stats, MANY), MANY);
+		for (unsigned queue = 0; queue < MANY; queue++) {
+			assert_int_equal(stats[queue].queue, QUEUE + queue);
+			assert_true(stats[queue].received >= 500);
+		}
+		load_engine_destroy(&engine);
+		load_sender_close(&sender);
+	}
+}
+
+/* ---- what it costs ---- */
+
+static void costs_nothing_while_idle(void **state)
+{
+	static const unsigned queues[] = {1, MANY};
+
+	(void)state;
+	set_up(1);
+	for (unsigned i = 0; i < 2; i++) {
+		struct vd_engine_options options = VD_ENGINE_OPTIONS_INIT;
+		struct load_receiver *receiver = load_receiver_start(TRAFFIC_HERE, AF_INET, PORT, 1, FLOWS, SEQUENCE_MAX);
+		struct load_sender sender = far_sender(1, 1000);
+		struct load_engine engine;
+		uint64_t before, used;
+
+		options.writers = i; /* they sleep as well */
+		load_engine_create(&engine, &options, NULL, QUEUE, queues[i]);
+		load_engine_start(&engine);
+		load_sender_open(&sender);
+		load_sender_send(&sender); /* not only before the first packet */
+		load_receiver_wait(receiver, 1000, 2000);
+		load_receiver_stop(receiver);
+		load_sender_close(&sender);
+		traffic_sleep_ms(100);
+
+		before = load_cpu_us();
+		traffic_sleep_ms(2000);
+		used = load_cpu_us() - before;
+		print_message("  %u queues: %.3f %% of a CPU\n", queues[i], (double)used / 20000);
+		assert_in_range(used, 0, 10000); /* 0.5 %: the machine's noise; it should be none at all */
+		vd_engine_stop(engine.engine);
+		assert_true(load_engine_join(&engine, 2000));
+		load_engine_destroy(&engine);
+	}
+}
+
+static unsigned rss_kb(void)
+{
+	unsigned kb = 0;
+	char line[128];
+	FILE *file = fopen("/proc/self/status", "re");
+
+	assert_non_null(file);
+	while (fgets(line, sizeof line, file))
+		if (sscanf(line, "VmRSS: %u", &kb) == 1)
+			break;
+	fclose(file);
+	return kb;
+}
+
+/* All slots once, to their ends: what is not touched takes no memory. */
+static void fill_slots(const struct load_engine *engine)
+{
+	struct load_sender sender = {.where = net.near, .address = VD_NET_NEAR_V4, .port = PORT, .flows = FLOWS, .burst = 1,
+				     .length = 60000, .count = 520};
+
+	load_gate_close();
+	load_sender_open(&sender);
+	load_sender_send(&sender);
+	load_gate_wait(2);
+	traffic_sleep_ms(100);
+	assert_true(load_engine_stats(engine).in_flight > 300);
+	load_gate_open();
+	assert_true(load_wait_waiting(QUEUE, 0));
+	load_sender_close(&sender);
+}
+
+static void move_much(struct load_sender *sender, struct load_receiver *receiver)
+{
+	struct traffic_tcp tcp = {.client = net.far, .server = net.near, .address = VD_NET_NEAR_V4, .port = 8000,
+				  .upload = 200u << 20, .timeout_ms = 20000};
+
+	if (!traffic_tcp_transfer(&tcp))
+		fail_msg("TCP: %s", tcp.failure);
+	sender->count = 150000;
+	load_sender_send(sender);
+	load_receiver_wait(receiver, UINT64_MAX, 5000);
+}
+
+static void stays_small(void **state)
+{
+	struct vd_engine_options options = VD_ENGINE_OPTIONS_INIT;
+	struct load_receiver *receiver;
+	struct vd_queue_stats stats;
+	struct load_sender sender;
+	struct load_engine engine;
+	unsigned before, half, whole;
+
+	(void)state;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	print_message("skip: memory is not what it is with a sanitizer\n");
+	skip();
+#endif
+	set_up(1);
+	vd_net_command("iptables-legacy -A INPUT -p tcp --dport 8000 -j NFQUEUE --queue-num %u", QUEUE);
+	receiver = load_receiver_start(TRAFFIC_HERE, AF_INET, PORT, 1, FLOWS, SEQUENCE_MAX);
+	sender = far_sender(1, 0);
+	sender.burst = 64;
+	sender.length = 1400;
+	load_sender_open(&sender);
+	before = rss_kb();
+	options.workers = 2;
+	options.copy_range = 65531;
+	load_engine_create(&engine, &options, &load_gate, QUEUE, 1);
+	load_engine_start(&engine);
+	fill_slots(&engine);
+	move_much(&sender, receiver);
+	half = rss_kb();
+	move_much(&sender, receiver);
+	whole = rss_kb();
+	stats = load_engine_stats(&engine);
+	print_message("  %u KB before, %u KB, %u KB after %llu packets of %llu bytes on average\n", before, half, whole,
+		      (unsigned long long)stats.received, (unsigned long long)(stats.bytes / stats.received));
+	assert_true(stats.bytes > 600u << 20);
+	assert_in_range(whole, 0, 40 * 1024);
+	assert_in_range(whole, 0, half + 1024);
+	vd_engine_stop(engine.engine);
+	assert_true(load_engine_join(&engine, 2000));
+	load_receiver_stop(receiver);
+	load_engine_destroy(&engine);
+	load_sender_close(&sender);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(leaves_anothers_queue_alone, tear_down),
+		cmocka_unit_test_teardown(refuses_a_queue_twice, tear_down),
+		cmocka_unit_test_teardown(says_that_it_needs_the_capability, tear_down),
+		cmocka_unit_test_teardown(reads_queues_of_another_namespace, tear_down),
+		cmocka_unit_test_teardown(says_that_there_is_no_such_namespace, tear_down),
+		cmocka_unit_test_teardown(stops_before_it_runs, tear_down),
+		cmocka_unit_test_teardown(stops_from_a_signal_handler, tear_down),
+		cmocka_unit_test_teardown(stops_under_load, tear_down),
+		cmocka_unit_test_teardown(stops_by_itself_after_so_many_packets, tear_down),
+		cmocka_unit_test_teardown(reads_many_queues, tear_down),
+		cmocka_unit_test_teardown(costs_nothing_while_idle, tear_down),
+		cmocka_unit_test_teardown(stays_small, tear_down),
+	};
+
+	return cmocka_run_group_tests_name("lifecycle", tests, NULL, NULL);
+}
