@@ -16,8 +16,9 @@ void vd_decide(struct vd_worker *worker, struct vd_lane *lane, struct vd_packet 
 		vd_tally_add(&tally->faults, outcome.faults);
 }
 
-void vd_decide_and_send(struct vd_worker *worker, struct vd_lane *lane, struct vd_packet *const *packets, unsigned count)
+void vd_decide_and_send(struct vd_worker *worker, struct vd_lane *lane, struct vd_packet *const *packets, unsigned count,
+			bool are_all)
 {
 	vd_decide(worker, lane, packets, count);
-	vd_send(worker->engine, &worker->sender, lane, packets, count);
+	vd_send(worker->engine, &worker->sender, lane, packets, count, are_all);
 }

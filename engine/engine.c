@@ -101,13 +101,17 @@ int vd_engine_create(struct vd_engine **engine, const struct vd_engine_options *
 	if (result)
 		return result;
 	*engine = calloc(1, sizeof **engine);
-	if (!*engine || copy_options(*engine, options)) {
+	if (!*engine)
+		return vd_error_set(error, -ENOMEM, "out of memory");
+	result = vd_watch_init(&(*engine)->watch);
+	if (!result)
+		result = copy_options(*engine, options);
+	if (result) {
 		vd_engine_destroy(*engine);
 		*engine = NULL;
-		return vd_error_set(error, -ENOMEM, "out of memory");
+		return vd_error_set(error, result, "the engine cannot be made: %s", strerror(-result));
 	}
 	vd_parking_init(&(*engine)->parking);
-	(*engine)->watch.epoll = (*engine)->watch.wakeup = -1;
 	return 0;
 }
 
@@ -177,7 +181,11 @@ int vd_engine_add_capture(struct vd_engine *engine, const struct vd_capture_opti
 	struct vd_port *port;
 	int result = vd_port_pcap_create(&port, options, error);
 
-	return result ? result : vd_engine_add_port(engine, port, error);
+	if (result)
+		return result;
+	for (unsigned i = 0; i < engine->lane_count; i++)
+		port->queue += engine->lanes[i].port->operations == port->operations;
+	return vd_engine_add_port(engine, port, error);
 }
 
 /* ---- stop ---- */
@@ -208,6 +216,14 @@ void vd_engine_fail(struct vd_engine *engine, int code, const char *format, ...)
 		va_end(arguments);
 	}
 	vd_engine_stop(engine);
+}
+
+void vd_engine_fail_port(struct vd_engine *engine, const struct vd_port *port, int code, const char *what)
+{
+	if (*port->failure)
+		vd_engine_fail(engine, code, "%s", port->failure);
+	else
+		vd_engine_fail(engine, code, "%s %u: %s: %s", port->operations->kind, port->queue, what, strerror(-code));
 }
 
 void vd_engine_call_for_help(struct vd_engine *engine)
@@ -302,7 +318,7 @@ static int open_lanes(struct vd_engine *engine, struct vd_error *error)
 			atomic_store_explicit(&lane->is_open, true, memory_order_release);
 	}
 	if (!result) {
-		result = vd_watch_init(&engine->watch, engine->lanes, engine->lane_count);
+		result = vd_watch_open(&engine->watch, engine->lanes, engine->lane_count);
 		if (result)
 			vd_error_set(error, result, "epoll cannot be set up: %s", strerror(-result));
 	}
@@ -421,6 +437,14 @@ static void say_what_runs(struct vd_engine *engine)
 		 engine->chain.count == 1 ? "" : "s");
 }
 
+/* What was found out in closing: no call was left that could return it. */
+static void look_for_late_failures(struct vd_engine *engine)
+{
+	for (unsigned i = 0; i < engine->lane_count && !engine->failed; i++)
+		if (*engine->lanes[i].port->failure)
+			vd_engine_fail(engine, -EIO, "%s", engine->lanes[i].port->failure);
+}
+
 int vd_engine_run(struct vd_engine *engine, struct vd_error *error)
 {
 	int result;
@@ -446,6 +470,7 @@ int vd_engine_run(struct vd_engine *engine, struct vd_error *error)
 		say_what_runs(engine);
 		run_threads(engine);
 		close_lanes(engine);
+		look_for_late_failures(engine);
 		if (engine->failed) {
 			*error = engine->failure;
 			result = engine->failure_code;

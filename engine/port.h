@@ -40,6 +40,7 @@ struct vd_port_settings {
 /* Since the start; written by the port, relaxed, and exact after close. */
 struct vd_port_counters {
 	uint64_t refused_verdicts[VD_VERDICT_COUNT]; /* sent, counted by the sender, and then flushed or refused */
+	uint64_t unsaid;			     /* the same, but nobody knows which verdict it was */
 	uint64_t queue_dropped;
 	uint64_t socket_dropped;
 	uint64_t flushed;
@@ -72,9 +73,11 @@ struct vd_port_operations {
 
 	/*
 	 * Sends the verdicts of `count` decided packets, 1 to VD_PORT_BURST_MAX, in order; they have taken effect when it
-	 * returns. `scratch` is scratch_size bytes that belong to the sending thread. 0 or -errno: cannot go on.
+	 * returns. `are_all`: these are all that were received and not sent yet, in their order, and the caller holds the
+	 * reader's role: they are the oldest, and nothing is received meanwhile. `scratch` is scratch_size bytes that belong to
+	 * the sending thread. 0 or -errno: cannot go on.
 	 */
-	int (*send)(struct vd_port *port, struct vd_packet *const *packets, unsigned count, void *scratch);
+	int (*send)(struct vd_port *port, struct vd_packet *const *packets, unsigned count, bool are_all, void *scratch);
 
 	void (*counters)(struct vd_port *port, struct vd_port_counters *counters);
 

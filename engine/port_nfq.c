@@ -1,56 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The kernel's queue as a port.
- *
- * Losses are counted exactly. Every packet that the kernel hands up takes the next id, also one for which the socket's
- * buffer had no room: so a gap in the ids is the count of those, and at the end the kernel's own sequence number tells
- * how many came after the last packet that was received. Packets that found the queue full took no id; the kernel
- * counts them.
- *
- * A verdict that the kernel refuses comes back as a message between packets. When the queue was flushed (an interface
- * went down, a table with a base chain was deleted) that is ENOENT, and nothing is wrong.
+ * The kernel's queue as a port: its life. See port_nfq.h.
  */
 #include <errno.h>
-#include <linux/netfilter.h>
 #include <linux/netfilter/nfnetlink_queue.h>
-#include <linux/netlink.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/error.h"
-#include "engine/port.h"
-#include "engine/slots.h"
+#include "engine/port_nfq.h"
 #include "engine/tally.h"
-#include "lib/nfq/nfq.h"
 #include "lib/nfq/owner.h"
-
-/* At the end, packets are received only for their ids: this much of each. */
-#define REST_ROOM 512u
-#define REST_BURST 16
-
-struct nfq_port {
-	struct vd_port port;
-	struct vd_nfq nfq;
-	struct vd_port_settings settings;
-	struct vd_port_counters counters; /* tallies of the reader's role; `waiting` and `queue_dropped` only at the end */
-	bool is_closed;
-	uint32_t id_last;	/* of the packets received */
-	uint32_t id_settled;	/* packets after this one were settled at the end */
-	bool is_settling;
-	uint64_t received;	/* packets, handed to the engine; a tally of the reader's role */
-	_Atomic uint64_t answered; /* of them */
-	struct mmsghdr messages[VD_PORT_BURST_MAX];
-	struct iovec iov[VD_PORT_BURST_MAX];
-	struct sockaddr_nl from[VD_PORT_BURST_MAX];
-};
-
-static struct nfq_port *nfq_port_of(struct vd_port *port)
-{
-	return (struct nfq_port *)port;
-}
 
 static void log_line(const struct vd_port_settings *settings, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void log_line(const struct vd_port_settings *settings, const char *format, ...)
@@ -181,208 +143,7 @@ static int open_port(struct vd_port *port, const struct vd_port_settings *settin
 	return 0;
 }
 
-/* ---- receive ---- */
-
-static void count_gap(struct nfq_port *nfq, uint32_t id)
-{
-	uint32_t missing = id - nfq->id_last - 1; /* ids wrap at 2^32 */
-
-	nfq->id_last = id;
-	if (missing)
-		vd_tally_add(&nfq->counters.socket_dropped, missing);
-}
-
-static void take_error(struct nfq_port *nfq, const struct vd_nfq_error *error)
-{
-	enum vd_verdict verdict = vd_nfq_verdict(error->netfilter_verdict);
-
-	if (!error->is_verdict)
-		return;
-	if (nfq->is_settling && (int32_t)(error->id - nfq->id_settled) > 0)
-		vd_tally_add(&nfq->counters.left_accepted, -(uint64_t)error->count);
-	else
-		vd_tally_add(&nfq->counters.refused_verdicts[verdict], error->count);
-	vd_tally_add(error->code == ENOENT ? &nfq->counters.flushed : &nfq->counters.refused, error->count);
-}
-
-static int receive_into(struct nfq_port *nfq, struct vd_packet **packets, unsigned count, uint32_t room, int flags)
-{
-	int received, kept = 0;
-
-	for (unsigned i = 0; i < count; i++) {
-		nfq->iov[i] = (struct iovec){.iov_base = (uint8_t *)packets[i] + VD_SLOT_ROOM, .iov_len = room};
-		nfq->messages[i].msg_hdr = (struct msghdr){.msg_name = &nfq->from[i], .msg_namelen = sizeof nfq->from[i],
-							   .msg_iov = &nfq->iov[i], .msg_iovlen = 1};
-	}
-	received = recvmmsg(nfq->nfq.descriptor, nfq->messages, count, flags, NULL);
-	if (received < 0) /* ENOBUFS cannot come (NETLINK_NO_ENOBUFS), but would only be a hint */
-		return errno == EAGAIN || errno == EINTR || errno == ENOBUFS ? 0 : -errno;
-	for (int i = 0; i < received; i++) {
-		struct vd_packet *packet = packets[i];
-		struct vd_nfq_error error;
-		enum vd_nfq_kind kind;
-
-		if (nfq->from[i].nl_pid) /* only the kernel may talk to us */
-			continue;
-		kind = vd_nfq_read_message(packet, (uint8_t *)packet + VD_SLOT_ROOM, nfq->messages[i].msg_len, room,
-					   nfq->messages[i].msg_hdr.msg_flags & MSG_TRUNC, &error);
-		if (kind == VD_NFQ_PACKET) {
-			count_gap(nfq, packet->id);
-			packets[i] = packets[kept];
-			packets[kept++] = packet;
-		} else if (kind == VD_NFQ_ERROR) {
-			take_error(nfq, &error);
-		}
-	}
-	return kept;
-}
-
-static int receive(struct vd_port *port, struct vd_packet **packets, unsigned count, bool wait)
-{
-	struct nfq_port *nfq = nfq_port_of(port);
-
-	int received = receive_into(nfq, packets, count, nfq->settings.slot_room, wait ? MSG_WAITFORONE : MSG_DONTWAIT);
-
-	if (received > 0)
-		vd_tally_add(&nfq->received, (unsigned)received);
-	return received;
-}
-
-/* ---- send ---- */
-
-/*
- * One message may settle a run of packets, if they are the oldest of the queue, get the same verdict, and nothing goes with
- * it. They must also share their devices: when a device goes down the kernel flushes its packets only, and answers a
- * range that it finds any packet of with success; so a range is flushed as a whole or not at all, and the count exact.
- */
-static bool may_share(const struct vd_packet *packet, const struct vd_packet *next)
-{
-	return !packet->changed && !next->changed && packet->verdict == next->verdict && packet->verdict != VD_QUEUE &&
-	       packet->indev == next->indev && packet->outdev == next->outdev && !packet->has_bridge_ports &&
-	       !next->has_bridge_ports;
-}
-
-static unsigned run_length(struct vd_packet *const *packets, unsigned count)
-{
-	unsigned length = 1;
-
-	while (length < count && may_share(packets[0], packets[length]))
-		length++;
-	return length;
-}
-
-/* A burst of several shards is not in the order of arrival. */
-static bool are_in_order(struct vd_packet *const *packets, unsigned count)
-{
-	for (unsigned i = 1; i < count; i++)
-		if ((int32_t)(packets[i]->id - packets[i - 1]->id) < 0)
-			return false;
-	return true;
-}
-
-static int send_verdicts(struct vd_port *port, struct vd_packet *const *packets, unsigned count, void *scratch)
-{
-	struct nfq_port *nfq = nfq_port_of(port);
-	struct vd_nfq_batch *batch = scratch;
-	/*
-	 * Nothing else was received and not answered: these are the oldest, and no other thread has any. Acquire, pairs with
-	 * the release below: the kernel has carried out what is counted.
-	 */
-	uint64_t answered = atomic_load_explicit(&nfq->answered, memory_order_acquire);
-	bool are_oldest = vd_tally_read(&nfq->received) - answered == count && are_in_order(packets, count);
-	unsigned length;
-	int result = 0;
-
-	vd_nfq_batch_reset(batch);
-	for (unsigned i = 0; i < count && !result; i += length) {
-		length = are_oldest ? run_length(packets + i, count - i) : 1;
-		if (length > 1) {
-			vd_nfq_batch_add_range(batch, packets[i + length - 1], length);
-		} else if (!vd_nfq_batch_add(batch, packets[i])) {
-			result = vd_nfq_batch_send(&nfq->nfq, batch);
-			vd_nfq_batch_add(batch, packets[i]);
-		}
-	}
-	if (!result)
-		result = vd_nfq_batch_send(&nfq->nfq, batch);
-	atomic_fetch_add_explicit(&nfq->answered, count, memory_order_release);
-	return result;
-}
-
-/* ---- close ---- */
-
-/* Room for a few packets of which only the id matters. */
-struct rest {
-	struct vd_nfq_batch batch;
-	struct vd_packet *packets[REST_BURST];
-	_Alignas(VD_CACHE_LINE) uint8_t room[REST_BURST][VD_SLOT_ROOM + REST_ROOM];
-};
-
-static int receive_rest(struct nfq_port *nfq, struct rest *rest)
-{
-	for (unsigned i = 0; i < REST_BURST; i++)
-		rest->packets[i] = (struct vd_packet *)rest->room[i];
-	return receive_into(nfq, rest->packets, REST_BURST, REST_ROOM, MSG_DONTWAIT);
-}
-
-/* Accepts what waits in the queue now; more may come while it does, so it ends after as many as the queue can hold. */
-static void accept_rest(struct nfq_port *nfq, struct rest *rest)
-{
-	uint32_t left = nfq->settings.maxlen;
-	int received;
-
-	nfq->is_settling = true;
-	nfq->id_settled = nfq->id_last;
-	while (left && (received = receive_rest(nfq, rest)) > 0) {
-		for (int i = 0; i < received; i++) {
-			rest->packets[i]->verdict = VD_ACCEPT;
-			rest->packets[i]->changed = 0;
-			vd_nfq_batch_add(&rest->batch, rest->packets[i]);
-		}
-		if (vd_nfq_batch_send(&nfq->nfq, &rest->batch))
-			return;
-		vd_tally_add(&nfq->counters.left_accepted, (unsigned)received);
-		left -= (uint32_t)received < left ? (uint32_t)received : left;
-	}
-}
-
-/* Counts what was on the socket when the queue was given back: the kernel has dropped it. */
-static void count_rest(struct nfq_port *nfq, struct rest *rest)
-{
-	int received;
-
-	while ((received = receive_rest(nfq, rest)) >= 0) {
-		vd_tally_add(&nfq->counters.left_dropped, (unsigned)received);
-		/* nothing received may also mean a burst of errors only: the end is when there is nothing to read */
-		if (!received && recv(nfq->nfq.descriptor, rest->room, 1, MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC) < 0)
-			return;
-	}
-}
-
-static void close_port(struct vd_port *port)
-{
-	struct nfq_port *nfq = nfq_port_of(port);
-	struct rest *rest = aligned_alloc(VD_CACHE_LINE, (sizeof *rest + VD_CACHE_LINE - 1) / VD_CACHE_LINE * VD_CACHE_LINE);
-	struct vd_nfq_status status = {0};
-	bool has_status;
-
-	if (rest) {
-		vd_nfq_batch_reset(&rest->batch);
-		if (nfq->settings.fault_verdict == VD_ACCEPT)
-			accept_rest(nfq, rest);
-	}
-	has_status = !vd_nfq_status_of(nfq->nfq.status_descriptor, nfq->nfq.queue, &status);
-	vd_nfq_unbind(&nfq->nfq);
-	if (rest)
-		count_rest(nfq, rest);
-	free(rest);
-	if (has_status) {
-		nfq->counters.queue_dropped = status.queue_dropped;
-		if ((int32_t)(status.id_sequence - nfq->id_last) > 0)
-			count_gap(nfq, status.id_sequence + 1);
-	}
-	__atomic_store_n(&nfq->is_closed, true, __ATOMIC_RELEASE);
-}
+/* ---- life ---- */
 
 static void counters(struct vd_port *port, struct vd_port_counters *counters)
 {
@@ -392,6 +153,7 @@ static void counters(struct vd_port *port, struct vd_port_counters *counters)
 	*counters = (struct vd_port_counters){
 		.socket_dropped = vd_tally_read(&nfq->counters.socket_dropped),
 		.flushed = vd_tally_read(&nfq->counters.flushed),
+		.unsaid = vd_tally_read(&nfq->counters.unsaid),
 		.refused = vd_tally_read(&nfq->counters.refused),
 		.left_accepted = vd_tally_read(&nfq->counters.left_accepted),
 		.left_dropped = vd_tally_read(&nfq->counters.left_dropped),
@@ -410,7 +172,11 @@ static void counters(struct vd_port *port, struct vd_port_counters *counters)
 
 static void wake(struct vd_port *port)
 {
-	vd_nfq_wake(&nfq_port_of(port)->nfq);
+	struct nfq_port *nfq = nfq_port_of(port);
+
+	/* relaxed: read when nobody wakes any more */
+	atomic_fetch_add_explicit(&nfq->wakes, 1, memory_order_relaxed);
+	vd_nfq_wake(&nfq->nfq);
 }
 
 static void destroy(struct vd_port *port)
@@ -423,11 +189,11 @@ static const struct vd_port_operations OPERATIONS = {
 	.kind = "queue",
 	.check = check,
 	.open = open_port,
-	.receive = receive,
-	.send = send_verdicts,
+	.receive = nfq_port_receive,
+	.send = nfq_port_send,
 	.counters = counters,
 	.wake = wake,
-	.close = close_port,
+	.close = nfq_port_close,
 	.destroy = destroy,
 };
 

@@ -315,11 +315,12 @@ static int rewrite(struct vd_frame *frame, const struct vd_packet *packet)
 	return 0;
 }
 
-static int capture_send(struct vd_port *port, struct vd_packet *const *packets, unsigned count, void *scratch)
+static int capture_send(struct vd_port *port, struct vd_packet *const *packets, unsigned count, bool are_all, void *scratch)
 {
 	struct capture *this = capture_of(port);
 	int code = 0;
 
+	(void)are_all;
 	(void)scratch;
 	if (this->has_outputs) /* until it is settled, a frame is its packet's holder's: no lock */
 		for (unsigned i = 0; i < count && !code; i++)
@@ -376,7 +377,6 @@ static void capture_close(struct vd_port *port)
 {
 	struct capture *this = capture_of(port);
 	bool dropped = this->settings.fault_verdict == VD_DROP;
-	int failed_before = this->failed;
 	struct vd_frame *frame;
 	char line[VD_SENTENCE_SIZE];
 
@@ -390,9 +390,6 @@ static void capture_close(struct vd_port *port)
 	}
 	close_outputs(this);
 	pthread_mutex_unlock(&this->lock);
-	/* stopped before the end: there is no call left that could return it */
-	if (this->failed && !failed_before && this->settings.log)
-		this->settings.log(this->settings.log_argument, this->port.failure);
 	if (this->not_ip && this->settings.log) {
 		snprintf(line, sizeof line, "%s: %" PRIu64 " packet%s not IP and passed undecided", this->input.name,
 			 this->not_ip, this->not_ip == 1 ? " was" : "s were");

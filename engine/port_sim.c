@@ -201,7 +201,7 @@ int vd_port_sim_drive(struct vd_port *port, unsigned burst, uint32_t maxlen, uin
 
 			for (unsigned i = 0; i < received; i++)
 				packets[i]->verdict = (uint8_t)verdict;
-			if (received && (result = port->operations->send(port, packets, received, scratch)))
+			if (received && (result = port->operations->send(port, packets, received, true, scratch)))
 				break;
 		}
 		port->operations->close(port);

@@ -111,12 +111,13 @@ int sim_bench_receive(struct vd_port *port, struct vd_packet **packets, unsigned
 	return (int)count;
 }
 
-int sim_bench_send(struct vd_port *port, struct vd_packet *const *packets, unsigned count, void *scratch)
+int sim_bench_send(struct vd_port *port, struct vd_packet *const *packets, unsigned count, bool are_all, void *scratch)
 {
 	struct sim_bench *bench = sim_of(port)->bench;
 	uint64_t id_sum = 0;
 
 	(void)scratch;
+	(void)are_all;
 	for (unsigned i = 0; i < count; i++)
 		id_sum += packets[i]->id;
 	/* relaxed: sums that are read when all is over */

@@ -112,6 +112,19 @@ struct sim_entry *sim_check_verdict(struct sim *sim, const struct vd_packet *pac
 	return entry;
 }
 
+void sim_check_all(struct sim *sim, struct vd_packet *const *packets, unsigned count)
+{
+	uint64_t outstanding = sim->report.handed_up - sim->report.answered;
+
+	if (outstanding != count && !sim->report.has_send_failed)
+		sim_violation(sim, "%u packets are said to be all that were handed up, but %" PRIu64 " were", count, outstanding);
+	if (atomic_load(&sim->is_receiving))
+		sim_violation(sim, "packets are said to be all that were handed up while more are received");
+	for (unsigned i = 1; i < count; i++)
+		if ((int32_t)(packets[i]->id - packets[i - 1]->id) <= 0)
+			sim_violation(sim, "id %u is said to be in order behind id %u", packets[i]->id, packets[i - 1]->id);
+}
+
 void sim_check_end(struct sim *sim)
 {
 	if (sim->report.has_send_failed) /* then it could not have answered them */

@@ -85,7 +85,7 @@ static inline bool sim_dice(struct sim *sim, unsigned share, unsigned whole)
 #define SIM_SCRATCH_SIZE 64
 
 int sim_receive(struct vd_port *port, struct vd_packet **packets, unsigned count, bool wait);
-int sim_send(struct vd_port *port, struct vd_packet *const *packets, unsigned count, void *scratch);
+int sim_send(struct vd_port *port, struct vd_packet *const *packets, unsigned count, bool are_all, void *scratch);
 void sim_wake(struct vd_port *port);
 
 /* The sleepy kind: something arrives that late; 0: nothing more by itself. */
@@ -113,6 +113,9 @@ uint64_t sim_checksum(const uint8_t *data, uint32_t length);
 /* Whether this verdict may be sent; the packet's entry, or NULL: it is nobody's. */
 struct sim_entry *sim_check_verdict(struct sim *sim, const struct vd_packet *packet);
 
+/* The client says that these are all that it has, in order, and that nobody receives. */
+void sim_check_all(struct sim *sim, struct vd_packet *const *packets, unsigned count);
+
 /* All is over: who was forgotten? */
 void sim_check_end(struct sim *sim);
 
@@ -122,6 +125,6 @@ int sim_bench_init(struct sim *sim);
 void sim_bench_fini(struct sim *sim);
 void sim_bench_report(struct sim *sim, struct vd_sim_report *report);
 int sim_bench_receive(struct vd_port *port, struct vd_packet **packets, unsigned count, bool wait);
-int sim_bench_send(struct vd_port *port, struct vd_packet *const *packets, unsigned count, void *scratch);
+int sim_bench_send(struct vd_port *port, struct vd_packet *const *packets, unsigned count, bool are_all, void *scratch);
 
 #endif

@@ -235,7 +235,7 @@ static void settle(struct sim *sim, const struct vd_packet *packet)
 	}
 }
 
-int sim_send(struct vd_port *port, struct vd_packet *const *packets, unsigned count, void *scratch)
+int sim_send(struct vd_port *port, struct vd_packet *const *packets, unsigned count, bool are_all, void *scratch)
 {
 	struct sim *sim = sim_of(port);
 	int result = 0;
@@ -254,6 +254,8 @@ int sim_send(struct vd_port *port, struct vd_packet *const *packets, unsigned co
 		sim->report.has_send_failed = true;
 		result = -EIO;
 	}
+	if (are_all)
+		sim_check_all(sim, packets, count);
 	for (unsigned i = 0; i < count && !result; i++)
 		settle(sim, packets[i]);
 	pthread_mutex_unlock(&sim->lock);

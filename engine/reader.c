@@ -83,8 +83,10 @@ static void give_back_reserved(struct vd_engine *engine, unsigned reserved, unsi
 
 static void end_lane(struct vd_engine *engine, struct vd_lane *lane)
 {
+	/* a reader that came later may be told the same once more */
+	if (atomic_exchange_explicit(&lane->ended, true, memory_order_acq_rel))
+		return;
 	/* release and acquire: whoever ends the last one sees all others ended */
-	atomic_store_explicit(&lane->ended, true, memory_order_release);
 	if (atomic_fetch_add_explicit(&engine->lanes_ended, 1, memory_order_acq_rel) + 1 == engine->lane_count)
 		vd_engine_stop(engine);
 }
@@ -106,8 +108,7 @@ static unsigned receive(struct vd_engine *engine, struct vd_lane *lane, bool wai
 	if (count == VD_PORT_ENDED)
 		end_lane(engine, lane);
 	else if (count < 0)
-		vd_engine_fail(engine, count, "%s %u: packets cannot be received: %s", lane->port->operations->kind,
-			       lane->port->queue, *lane->port->failure ? lane->port->failure : strerror(-count));
+		vd_engine_fail_port(engine, lane->port, count, "packets cannot be received");
 	if (vd_watch_is_on(&engine->watch) && lane->port->descriptor >= 0 && count >= 0 && (unsigned)count < reserved)
 		vd_watch_arm(&engine->watch, lane);
 	return count > 0 ? (unsigned)count : 0;
@@ -160,7 +161,7 @@ unsigned vd_reader_turn(struct vd_worker *worker, struct vd_lane *lane, bool wai
 	in_flight = vd_lane_in_flight(lane);
 	if (!in_flight && is_light(engine, lane, count)) {
 		start = vd_clock_ns();
-		vd_decide_and_send(worker, lane, lane->free, count);
+		vd_decide_and_send(worker, lane, lane->free, count, true);
 		vd_lane_learn_cost(lane, vd_clock_ns() - start, count);
 		vd_tally_add(&lane->on_the_spot, count);
 		return count; /* the same slots again: there are none warmer */

@@ -76,6 +76,9 @@ struct vd_engine {
 /* The first failure is kept, and everything comes to its end. Any thread. */
 void vd_engine_fail(struct vd_engine *engine, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* The same for a port that cannot go on: in its own words, or that of the code behind `what`. */
+void vd_engine_fail_port(struct vd_engine *engine, const struct vd_port *port, int code, const char *what);
+
 /* There is more to do than the calling thread will manage alone: wakes a worker that sleeps. */
 void vd_engine_call_for_help(struct vd_engine *engine);
 
@@ -100,11 +103,14 @@ void *vd_worker_main(void *worker);
 
 /* decide.c: runs the chain over a burst and sends its verdicts. The caller holds the packets' shards, or the whole lane. */
 void vd_decide(struct vd_worker *worker, struct vd_lane *lane, struct vd_packet *const *packets, unsigned count);
-void vd_decide_and_send(struct vd_worker *worker, struct vd_lane *lane, struct vd_packet *const *packets, unsigned count);
+
+/* `are_all`: see send() in engine/port.h. */
+void vd_decide_and_send(struct vd_worker *worker, struct vd_lane *lane, struct vd_packet *const *packets, unsigned count,
+			bool are_all);
 
 /* writer.c: sends decided packets and counts them. */
 void vd_send(struct vd_engine *engine, struct vd_sender *sender, struct vd_lane *lane, struct vd_packet *const *packets,
-	     unsigned count);
+	     unsigned count, bool are_all);
 
 /* Hands decided packets of claimed shards to their dedicated writers. */
 void vd_writer_hand_over(struct vd_engine *engine, struct vd_lane *lane, struct vd_packet *const *packets, unsigned count);

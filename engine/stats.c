@@ -23,6 +23,23 @@ static void add_sender(struct vd_queue_stats *stats, const struct vd_sender *sen
 	stats->sends += vd_tally_read(&tally->sends);
 }
 
+/* Of verdicts that were refused, and nobody knows which they were, the most frequent ones were most of them. */
+static void take_unsaid(struct vd_queue_stats *stats, uint64_t unsaid)
+{
+	while (unsaid) {
+		uint64_t *most = stats->verdicts, part;
+
+		for (unsigned verdict = 0; verdict < VD_VERDICT_COUNT; verdict++)
+			if (stats->verdicts[verdict] > *most)
+				most = &stats->verdicts[verdict];
+		part = *most < unsaid ? *most : unsaid;
+		if (!part)
+			return;
+		*most -= part;
+		unsaid -= part;
+	}
+}
+
 static void add_port(struct vd_queue_stats *stats, struct vd_port *port)
 {
 	struct vd_port_counters counters = {0};
@@ -32,6 +49,7 @@ static void add_port(struct vd_queue_stats *stats, struct vd_port *port)
 	for (unsigned verdict = 0; verdict < VD_VERDICT_COUNT; verdict++)
 		stats->verdicts[verdict] -= counters.refused_verdicts[verdict] < stats->verdicts[verdict] ?
 						    counters.refused_verdicts[verdict] : stats->verdicts[verdict];
+	take_unsaid(stats, counters.unsaid);
 	stats->queue_dropped = counters.queue_dropped;
 	stats->socket_dropped = counters.socket_dropped;
 	stats->flushed = counters.flushed;

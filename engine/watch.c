@@ -12,18 +12,23 @@
 #define EVENTS_MAX 64
 #define WAKEUP UINT32_MAX
 
-int vd_watch_init(struct vd_watch *watch, struct vd_lane *lanes, unsigned count)
+int vd_watch_init(struct vd_watch *watch)
+{
+	watch->epoll = -1;
+	atomic_init(&watch->watching, false);
+	watch->wakeup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return watch->wakeup < 0 ? -errno : 0;
+}
+
+int vd_watch_open(struct vd_watch *watch, struct vd_lane *lanes, unsigned count)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.u32 = WAKEUP};
 	int result = 0;
 
-	watch->epoll = watch->wakeup = -1;
-	atomic_init(&watch->watching, false);
 	if (count < 2)
 		return 0;
 	watch->epoll = epoll_create1(EPOLL_CLOEXEC);
-	watch->wakeup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (watch->epoll < 0 || watch->wakeup < 0 || epoll_ctl(watch->epoll, EPOLL_CTL_ADD, watch->wakeup, &event))
+	if (watch->epoll < 0 || epoll_ctl(watch->epoll, EPOLL_CTL_ADD, watch->wakeup, &event))
 		result = -errno;
 	for (unsigned i = 0; i < count && !result; i++) {
 		event = (struct epoll_event){.events = EPOLLONESHOT, .data.u32 = i};
@@ -31,8 +36,6 @@ int vd_watch_init(struct vd_watch *watch, struct vd_lane *lanes, unsigned count)
 		    epoll_ctl(watch->epoll, EPOLL_CTL_ADD, lanes[i].port->descriptor, &event))
 			result = -errno;
 	}
-	if (result)
-		vd_watch_fini(watch);
 	return result;
 }
 

@@ -20,8 +20,11 @@ struct vd_watch {
 	_Atomic bool watching;
 };
 
+/* It can be woken from now on. 0 or -errno. */
+int vd_watch_init(struct vd_watch *watch);
+
 /* Prepares to watch the lanes that have a descriptor, all unarmed. 0 or -errno. */
-int vd_watch_init(struct vd_watch *watch, struct vd_lane *lanes, unsigned count);
+int vd_watch_open(struct vd_watch *watch, struct vd_lane *lanes, unsigned count);
 void vd_watch_fini(struct vd_watch *watch);
 
 static inline bool vd_watch_is_on(const struct vd_watch *watch)

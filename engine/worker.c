@@ -29,6 +29,11 @@ static bool read_lane(struct vd_worker *worker, struct vd_lane *lane)
 
 	if (!may_be_read(lane) || !vd_lane_take_reading(lane))
 		return false;
+	/* a stop wakes whoever waits for packets, but once only: nobody may begin to wait after it */
+	if (vd_engine_is_stopping(engine)) {
+		vd_lane_release_reading(lane);
+		return false;
+	}
 	do {
 		/* a single lane is waited for in its own receive call, if there is nothing else to do */
 		bool wait = engine->lane_count == 1 && !vd_duty_is_claimable(&lane->duty) && lane->port->operations->wake;
@@ -88,7 +93,7 @@ static bool drain_shards(struct vd_worker *worker, struct vd_lane *lane)
 			vd_decide(worker, lane, packets, count);
 			vd_writer_hand_over(worker->engine, lane, packets, count);
 		} else {
-			vd_decide_and_send(worker, lane, packets, count);
+			vd_decide_and_send(worker, lane, packets, count, false);
 			vd_slots_give_back(&lane->slots, packets, count);
 			vd_lane_finish(lane, count);
 			vd_lane_learn_cost(lane, vd_clock_ns() - start, count);

@@ -11,7 +11,7 @@
 #include "engine/state.h"
 
 void vd_send(struct vd_engine *engine, struct vd_sender *sender, struct vd_lane *lane, struct vd_packet *const *packets,
-	     unsigned count)
+	     unsigned count, bool are_all)
 {
 	struct vd_lane_tally *tally = &sender->tallies[lane->index];
 	uint32_t verdicts[VD_VERDICT_COUNT] = {0}, rewritten = 0;
@@ -21,10 +21,9 @@ void vd_send(struct vd_engine *engine, struct vd_sender *sender, struct vd_lane 
 		verdicts[packets[i]->verdict]++;
 		rewritten += packets[i]->changed & VD_CHANGED_DATA && packets[i]->verdict != VD_DROP;
 	}
-	result = lane->port->operations->send(lane->port, packets, count, sender->scratch);
+	result = lane->port->operations->send(lane->port, packets, count, are_all, sender->scratch);
 	if (result) {
-		vd_engine_fail(engine, result, "%s %u: verdicts could not be sent: %s", lane->port->operations->kind,
-			       lane->port->queue, *lane->port->failure ? lane->port->failure : strerror(-result));
+		vd_engine_fail_port(engine, lane->port, result, "verdicts cannot be sent");
 		return;
 	}
 	for (unsigned verdict = 0; verdict < VD_VERDICT_COUNT; verdict++)
@@ -40,12 +39,13 @@ void vd_writer_hand_over(struct vd_engine *engine, struct vd_lane *lane, struct 
 	uint32_t writers = 0;
 
 	for (unsigned i = 0; i < count; i++) {
-		const struct vd_slot *slot = vd_slot_of(packets[i]);
-		uint32_t pushed = vd_ring_spsc_push_burst(lane->decided[slot->shard], &slot->index, 1);
+		/* copies: once pushed, the slot is the writer's, and soon somebody else's */
+		uint32_t index = vd_slot_of(packets[i])->index, shard = vd_slot_of(packets[i])->shard;
+		uint32_t pushed = vd_ring_spsc_push_burst(lane->decided[shard], &index, 1);
 
 		assert(pushed == 1); /* a ring holds all slots of its lane */
 		(void)pushed;
-		writers |= 1u << slot->shard % engine->writer_count;
+		writers |= 1u << shard % engine->writer_count;
 	}
 	for (unsigned i = 0; i < engine->writer_count; i++)
 		if (writers & 1u << i)
@@ -80,7 +80,7 @@ static bool send_what_there_is(struct vd_writer *writer)
 		if (!count)
 			continue;
 		any = true;
-		vd_send(engine, &writer->sender, lane, packets, count);
+		vd_send(engine, &writer->sender, lane, packets, count, false);
 		vd_slots_give_back(&lane->slots, packets, count);
 		vd_lane_finish(lane, count);
 		if (vd_lane_is_starving(lane))

@@ -188,21 +188,6 @@ static void summarize_capture(FILE *file, const struct vd_queue_stats *stats)
 	row(file, "faults", stats->faults);
 }
 
-static void summarize_function(FILE *file, const struct vd_function_stats *stats)
-{
-	static const char *const names[VD_VERDICT_COUNT] = {"no opinion", "accept", "drop", "repeat", "queue", "stop"};
-
-	fprintf(file, "function %s: %" PRIu64 " packets", stats->name, stats->packets);
-	for (unsigned verdict = 0; verdict < VD_VERDICT_COUNT; verdict++)
-		if (stats->verdicts[verdict])
-			fprintf(file, ", %s %" PRIu64, names[verdict], stats->verdicts[verdict]);
-	if (stats->faults)
-		fprintf(file, ", faults %" PRIu64, stats->faults);
-	fputc('\n', file);
-	for (unsigned i = 0; i < stats->counter_count; i++)
-		row(file, stats->counter_names[i], stats->counters[i]);
-}
-
 static void summarize(FILE *file, const char *path, const struct vd_snapshot *snapshot)
 {
 	uint64_t packets = snapshot->queues[0].received;
@@ -210,7 +195,7 @@ static void summarize(FILE *file, const char *path, const struct vd_snapshot *sn
 	fprintf(file, "capture %s:\n", path);
 	summarize_capture(file, &snapshot->queues[0]);
 	for (unsigned i = 0; i < snapshot->function_count; i++)
-		summarize_function(file, &snapshot->functions[i]);
+		vd_stats_text_function(file, &snapshot->functions[i]);
 	fprintf(file, "%.3f s, %.0f packets/s\n", snapshot->seconds,
 		snapshot->seconds > 0 ? (double)packets / snapshot->seconds : 0);
 }
@@ -227,9 +212,17 @@ static bool show(struct replay *replay)
 
 /* ---- the run ---- */
 
+/* What was given was wrong, or it could not be done. */
+static int exit_code(int result)
+{
+	return result == -EINVAL ? EXIT_USAGE : 1;
+}
+
 /* Everything that can be refused before a file is written. Returns the exit code. */
 static int prepare(struct replay *replay)
 {
+	int result;
+
 	replay->options.log = say;
 	if (vd_engine_create(&replay->engine, &replay->options, &replay->error) ||
 	    vd_engine_add_capture(replay->engine, &replay->capture, &replay->error)) {
@@ -237,9 +230,9 @@ static int prepare(struct replay *replay)
 		return 1;
 	}
 	for (unsigned i = 0; i < replay->function_count; i++)
-		if (vd_engine_load_function(replay->engine, replay->functions[i], &replay->error)) {
+		if ((result = vd_engine_load_function(replay->engine, replay->functions[i], &replay->error))) {
 			say(NULL, replay->error.text);
-			return 1;
+			return exit_code(result);
 		}
 	return 0;
 }
@@ -281,7 +274,7 @@ static int run(struct replay *replay)
 	}
 	if (result) {
 		say(NULL, replay->error.text);
-		return result == -EINVAL ? EXIT_USAGE : 1;
+		return exit_code(result);
 	}
 	if (!stats->ended) {
 		say(NULL, "stopped before the end of the capture: what was decided is complete, replay again for the rest");

@@ -27,6 +27,9 @@ uint64_t vd_stats_offered(const struct vd_queue_stats *stats);
 /* One line: what happened between the two. */
 void vd_stats_text_line(FILE *file, const struct vd_snapshot *before, const struct vd_snapshot *now);
 
+/* What one function said and counted. */
+void vd_stats_text_function(FILE *file, const struct vd_function_stats *stats);
+
 /* The accounts at the end. */
 void vd_stats_text_summary(FILE *file, const struct vd_snapshot *snapshot);
 

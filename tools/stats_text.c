@@ -77,7 +77,7 @@ static void summarize_queue(FILE *file, const struct vd_queue_stats *queue)
 	row(file, "of them malformed", queue->malformed, "", false);
 }
 
-static void summarize_function(FILE *file, const struct vd_function_stats *function)
+void vd_stats_text_function(FILE *file, const struct vd_function_stats *function)
 {
 	static const char *const NAMES[VD_VERDICT_COUNT] = {"no opinion", "accept", "drop", "repeat", "queue", "stop"};
 
@@ -106,7 +106,7 @@ void vd_stats_text_summary(FILE *file, const struct vd_snapshot *snapshot)
 		summarize_queue(file, &total);
 	}
 	for (unsigned i = 0; i < snapshot->function_count; i++)
-		summarize_function(file, &snapshot->functions[i]);
+		vd_stats_text_function(file, &snapshot->functions[i]);
 	fprintf(file, "%.1f s, %s packets/s, %.1f packets a read, %.1f verdicts a send, %.0f %% on the spot\n", snapshot->seconds,
 		brief(rate, snapshot->seconds > 0 ? (double)total.received / snapshot->seconds : 0),
 		total.reads ? (double)total.received / (double)total.reads : 0,

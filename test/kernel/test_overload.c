@@ -456,6 +456,8 @@ static void settles_what_waits(const struct shape *shape, enum vd_verdict fault_
 	struct run run = {.options = VD_ENGINE_OPTIONS_INIT, .sender = {.length = length}};
 	unsigned count = length == LARGE ? OVERFLOW_COUNT : COUNT;
 	struct vd_queue_stats stats;
+	/* several workers, or writers, have taken all that a buffer of large ones holds by the time of the stop */
+	bool surely = length == SMALL || (shape->workers == 1 && !shape->writers);
 	uint64_t arrived, lost;
 
 	run.options.fault_verdict = fault_verdict;
@@ -469,10 +471,10 @@ static void settles_what_waits(const struct shape *shape, enum vd_verdict fault_
 
 	assert_int_equal(stats.socket_dropped, lost);
 	if (fault_verdict == VD_ACCEPT) {
-		assert_true(stats.left_accepted > 0);
+		assert_true(stats.left_accepted > 0 || !surely);
 		assert_int_equal(stats.left_dropped, 0);
 	} else {
-		assert_true(stats.left_dropped > 0);
+		assert_true(stats.left_dropped > 0 || !surely);
 		assert_int_equal(stats.left_accepted, 0);
 	}
 	assert_int_equal(arrived, stats.verdicts[VD_ACCEPT] + stats.left_accepted);

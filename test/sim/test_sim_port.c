@@ -71,7 +71,7 @@ static enum vd_verdict verdict_of(const struct vd_packet *packet, void *argument
 
 static void send_burst(struct client *client, struct vd_packet *const *packets, unsigned count)
 {
-	assert_int_equal(client->operations->send(client->port, packets, count, client->scratch), 0);
+	assert_int_equal(client->operations->send(client->port, packets, count, false, client->scratch), 0);
 }
 
 /* Does what the client should not, once, to the packets that it is about to answer; true: it was done. */

@@ -218,7 +218,7 @@ int rig_answer(struct rig *rig, struct vd_packet **packets, unsigned count, enum
 {
 	for (unsigned i = 0; i < count; i++)
 		packets[i]->verdict = (uint8_t)verdict;
-	return rig->port->operations->send(rig->port, packets, count, NULL);
+	return rig->port->operations->send(rig->port, packets, count, false, NULL);
 }
 
 void rig_destroy(struct rig *rig)

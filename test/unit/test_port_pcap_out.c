@@ -213,7 +213,6 @@ static void a_full_disk_is_told(void **state)
 	assert_string_equal(rig.port->failure, "");
 	rig.port->operations->close(rig.port);
 	assert_non_null(strstr(rig.port->failure, "cannot write '/dev/full'"));
-	assert_string_equal(rig.line, rig.port->failure);
 	rig_destroy(&rig);
 	/* in the middle, and in a capture that is cut short the full disk is what counts */
 	for (unsigned i = 40; i < 80; i++)
@@ -269,7 +268,7 @@ static void *send_some(void *argument)
 				frame_replace(burst[i], number);
 			burst[i]->verdict = number % 3 == 0 ? VD_DROP : VD_ACCEPT;
 		}
-		if (count && sending->rig->port->operations->send(sending->rig->port, burst, count, NULL))
+		if (count && sending->rig->port->operations->send(sending->rig->port, burst, count, false, NULL))
 			sending->failed = true;
 		for (unsigned i = 0; i < count; i++) /* whoever gets the slot next writes over it */
 			memset(burst[i] + 1, 0xdb, 200);

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The kernel's queue as a port; private to its files:
+ *
+ *	port_nfq.c	   its life: checks, opens, counts
+ *	port_nfq_traffic.c receives packets, sends verdicts
+ *	port_nfq_close.c   settles what is left
+ *
+ * Losses are counted exactly. Every packet that the kernel hands up takes the next id, also one for which the socket's
+ * buffer had no room: so a gap in the ids is the count of those, and at the end the kernel's own sequence number tells
+ * how many came after the last packet that was received. Packets that found the queue full took no id; the kernel
+ * counts them.
+ *
+ * A verdict that the kernel refuses comes back as a message between packets. When the queue was flushed (an interface
+ * went down, a table with a base chain was deleted) that is ENOENT, and nothing is wrong. When the socket's buffer is
+ * full the kernel cannot say even that; but it counts all that it could not put there, packets and refusals alike.
+ */
+#ifndef VERDICT_ENGINE_PORT_NFQ_H
+#define VERDICT_ENGINE_PORT_NFQ_H
+
+#include <linux/netlink.h>
+#include <stdatomic.h>
+
+#include "engine/port.h"
+#include "lib/nfq/nfq.h"
+
+struct nfq_port {
+	struct vd_port port;
+	struct vd_nfq nfq;
+	struct vd_port_settings settings;
+	struct vd_port_counters counters; /* tallies of the reader's role; `waiting` and `queue_dropped` only at the end */
+	bool is_closed;
+	bool is_settling;
+	uint32_t id_last;	  /* of the packets received */
+	uint32_t id_settled;	  /* packets after this one were settled at the end */
+	uint32_t wakes_answered;
+	_Atomic uint32_t wakes;
+	struct mmsghdr messages[VD_PORT_BURST_MAX];
+	struct iovec iov[VD_PORT_BURST_MAX];
+	struct sockaddr_nl from[VD_PORT_BURST_MAX];
+};
+
+static inline struct nfq_port *nfq_port_of(struct vd_port *port)
+{
+	return (struct nfq_port *)port;
+}
+
+/* ---- port_nfq_traffic.c ---- */
+
+int nfq_port_receive(struct vd_port *port, struct vd_packet **packets, unsigned count, bool wait);
+int nfq_port_send(struct vd_port *port, struct vd_packet *const *packets, unsigned count, bool are_all, void *scratch);
+
+/*
+ * Receives into `room` bytes behind VD_SLOT_ROOM of each packet. Returns how many packets (refusals between them are
+ * counted), or -errno.
+ */
+int nfq_port_receive_into(struct nfq_port *nfq, struct vd_packet **packets, unsigned count, uint32_t room, int flags);
+
+/* Counts what is missing before this id. */
+void nfq_port_count_gap(struct nfq_port *nfq, uint32_t id);
+
+/* ---- port_nfq_close.c ---- */
+
+void nfq_port_close(struct vd_port *port);
+
+#endif

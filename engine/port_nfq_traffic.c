@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Packets from the kernel's queue, and verdicts to it.
+ *
+ * One message can settle a whole run of packets, which is much cheaper than one each. But the kernel refuses it only if it
+ * finds no packet of the run at all, so that a flush in the midst of the run would go unseen. Therefore the first packet is
+ * settled by itself, and when the kernel had it, the rest is: a flush takes all that is in the queue, the oldest with it. A
+ * flush that comes later takes the whole rest, and is heard of. (When an interface goes down only its own packets are
+ * flushed, so the packets of a run share their interfaces.)
+ *
+ * Whether the kernel had it shows at once, without reading on: a refusal would have been charged to the socket's buffer, or
+ * counted as lost there.
+ */
+#include <errno.h>
+#include <linux/sock_diag.h>
+
+#include "engine/port_nfq.h"
+#include "engine/slots.h"
+#include "engine/tally.h"
+
+/* Runs shorter than this are not worth finding out. */
+#define RUN_MIN 6
+/* Packets that arrive meanwhile are charged as well, and nothing is known then: so often the next packet is tried. */
+#define PROBES_MAX 4
+
+/* ---- receive ---- */
+
+void nfq_port_count_gap(struct nfq_port *nfq, uint32_t id)
+{
+	uint32_t missing = id - nfq->id_last - 1; /* ids wrap at 2^32 */
+
+	nfq->id_last = id;
+	if (missing)
+		vd_tally_add(&nfq->counters.socket_dropped, missing);
+}
+
+static void take_error(struct nfq_port *nfq, const struct vd_nfq_error *error)
+{
+	enum vd_verdict verdict = vd_nfq_verdict(error->netfilter_verdict);
+
+	if (!error->is_verdict)
+		return;
+	if (nfq->is_settling && (int32_t)(error->id - nfq->id_settled) > 0)
+		vd_tally_add(&nfq->counters.left_accepted, -(uint64_t)error->count);
+	else
+		vd_tally_add(&nfq->counters.refused_verdicts[verdict], error->count);
+	vd_tally_add(error->code == ENOENT ? &nfq->counters.flushed : &nfq->counters.refused, error->count);
+}
+
+int nfq_port_receive_into(struct nfq_port *nfq, struct vd_packet **packets, unsigned count, uint32_t room, int flags)
+{
+	int received, kept = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		nfq->iov[i] = (struct iovec){.iov_base = (uint8_t *)packets[i] + VD_SLOT_ROOM, .iov_len = room};
+		nfq->messages[i].msg_hdr = (struct msghdr){.msg_name = &nfq->from[i], .msg_namelen = sizeof nfq->from[i],
+							   .msg_iov = &nfq->iov[i], .msg_iovlen = 1};
+	}
+	received = recvmmsg(nfq->nfq.descriptor, nfq->messages, count, flags, NULL);
+	if (received < 0) /* ENOBUFS cannot come (NETLINK_NO_ENOBUFS), but would only be a hint */
+		return errno == EAGAIN || errno == EINTR || errno == ENOBUFS ? 0 : -errno;
+	for (int i = 0; i < received; i++) {
+		struct vd_packet *packet = packets[i];
+		struct vd_nfq_error error;
+		enum vd_nfq_kind kind;
+
+		if (nfq->from[i].nl_pid) /* only the kernel may talk to us */
+			continue;
+		kind = vd_nfq_read_message(packet, (uint8_t *)packet + VD_SLOT_ROOM, nfq->messages[i].msg_len, room,
+					   nfq->messages[i].msg_hdr.msg_flags & MSG_TRUNC, &error);
+		if (kind == VD_NFQ_PACKET) {
+			nfq_port_count_gap(nfq, packet->id);
+			packets[i] = packets[kept];
+			packets[kept++] = packet;
+		} else if (kind == VD_NFQ_ERROR) {
+			take_error(nfq, &error);
+		} else {
+			nfq->wakes_answered++; /* nothing else asks for an answer */
+		}
+	}
+	return kept;
+}
+
+int nfq_port_receive(struct vd_port *port, struct vd_packet **packets, unsigned count, bool wait)
+{
+	struct nfq_port *nfq = nfq_port_of(port);
+
+	return nfq_port_receive_into(nfq, packets, count, nfq->settings.slot_room, wait ? MSG_WAITFORONE : MSG_DONTWAIT);
+}
+
+/* ---- send ---- */
+
+static int flush(struct nfq_port *nfq, struct vd_nfq_batch *batch)
+{
+	return vd_nfq_batch_send(&nfq->nfq, batch);
+}
+
+static int add(struct nfq_port *nfq, struct vd_nfq_batch *batch, const struct vd_packet *packet)
+{
+	int result = 0;
+
+	if (!vd_nfq_batch_add(batch, packet)) {
+		result = flush(nfq, batch);
+		vd_nfq_batch_add(batch, packet);
+	}
+	return result;
+}
+
+static bool share_interfaces(const struct vd_packet *packet, const struct vd_packet *other)
+{
+	return packet->indev == other->indev && packet->outdev == other->outdev && !packet->has_bridge_ports &&
+	       !other->has_bridge_ports;
+}
+
+/* Whether one message can settle both: the same verdict, and nothing goes with it. */
+static bool may_share(const struct vd_packet *packet, const struct vd_packet *next)
+{
+	return !packet->changed && !next->changed && packet->verdict == next->verdict && packet->verdict != VD_QUEUE;
+}
+
+static unsigned run_length(struct vd_packet *const *packets, unsigned count, const struct vd_packet *probed)
+{
+	unsigned length = 1;
+
+	if (!share_interfaces(packets[0], probed))
+		return 1;
+	while (length < count && may_share(packets[0], packets[length]) && share_interfaces(packets[length], probed))
+		length++;
+	return length;
+}
+
+/* What the kernel charges to the socket: it tells nothing on kernels before 4.12. */
+struct charge {
+	bool is_known;
+	uint32_t bytes;
+	uint32_t drops;
+};
+
+static struct charge read_charge(const struct nfq_port *nfq)
+{
+	uint32_t meminfo[SK_MEMINFO_VARS];
+	socklen_t size = sizeof meminfo;
+
+	if (getsockopt(nfq->nfq.descriptor, SOL_SOCKET, SO_MEMINFO, meminfo, &size) ||
+	    size <= SK_MEMINFO_DROPS * sizeof *meminfo)
+		return (struct charge){0};
+	return (struct charge){.is_known = true, .bytes = meminfo[SK_MEMINFO_RMEM_ALLOC], .drops = meminfo[SK_MEMINFO_DROPS]};
+}
+
+/* Settles the first packets one by one until the kernel surely had one. Returns how many were sent, or -errno. */
+static int probe(struct nfq_port *nfq, struct vd_packet *const *packets, unsigned count, struct vd_nfq_batch *batch,
+		 bool *had_last)
+{
+	*had_last = false;
+	for (unsigned sent = 0; sent < count;) {
+		struct charge before = read_charge(nfq), after;
+		int result;
+
+		vd_nfq_batch_add(batch, packets[sent]);
+		result = flush(nfq, batch);
+		if (result)
+			return result;
+		sent++;
+		after = read_charge(nfq);
+		*had_last = before.is_known && after.is_known && before.bytes == after.bytes && before.drops == after.drops;
+		if (*had_last || !before.is_known || sent == PROBES_MAX)
+			return (int)sent;
+	}
+	return (int)count;
+}
+
+int nfq_port_send(struct vd_port *port, struct vd_packet *const *packets, unsigned count, bool are_all, void *scratch)
+{
+	struct nfq_port *nfq = nfq_port_of(port);
+	struct vd_nfq_batch *batch = scratch;
+	const struct vd_packet *probed = NULL;
+	unsigned length;
+	int result = 0;
+	unsigned i = 0;
+
+	vd_nfq_batch_reset(batch);
+	if (are_all && run_length(packets, count, packets[0]) >= RUN_MIN) {
+		bool had_last;
+		int sent = probe(nfq, packets, count, batch, &had_last);
+
+		if (sent < 0)
+			return sent;
+		i = (unsigned)sent;
+		probed = had_last ? packets[i - 1] : NULL;
+	}
+	for (; i < count && !result; i += length) {
+		length = probed ? run_length(packets + i, count - i, probed) : 1;
+		if (length > 1 && !vd_nfq_batch_add_range(batch, packets[i + length - 1], length))
+			length = 1;
+		if (length == 1)
+			result = add(nfq, batch, packets[i]);
+	}
+	return result ? result : flush(nfq, batch);
+}
