@@ -484,7 +484,7 @@ static void priority_chooses_the_class(void **state)
 	(void)state;
 	set_up("filter", "");
 	if (vd_net_try("tc qdisc add dev %s root handle 1: htb default 10", VD_NET_NEAR_DEVICE)) {
-		print_message("skipped: no class to see a priority by: this kernel has no sch_htb, or tc is not installed\n");
+		print_message("skip: no class to see a priority by: this kernel has no sch_htb, or tc is not installed\n");
 		skip();
 	}
 	vd_net_command("tc class add dev %1$s parent 1: classid 1:10 htb rate 10gbit;"
@@ -500,7 +500,7 @@ static void priority_chooses_the_class(void **state)
 	sent = strstr(text, "bytes ");
 	assert_non_null(sent);
 	if (strtoull(sent + strlen("bytes "), NULL, 10) == 0) {
-		print_message("skipped: this kernel does not apply a verdict's priority (it is older than 5.19)\n");
+		print_message("skip: this kernel does not apply a verdict's priority (it is older than 5.19)\n");
 		skip();
 	}
 	assert_int_equal(strtoull(sent + strlen("bytes "), NULL, 10), PACKETS);
@@ -667,7 +667,7 @@ static void conntrack_mark_stays_with_the_connection(void **state)
 	if (!has_it) {
 		assert_non_null(strstr(engine_host_log(host), "does not give connection tracking"));
 		assert_int_equal(engine_host_counter(host, "ct-mark", "without"), PACKETS);
-		print_message("skipped: this kernel has no conntrack glue for queues (the probe says so)\n");
+		print_message("skip: this kernel has no conntrack glue for queues (the probe says so)\n");
 		skip();
 	}
 	assert_int_equal(engine_host_counter(host, "ct-mark", "without"), 0);
@@ -711,7 +711,7 @@ static void vlan_tags_on_a_bridge(void **state)
 	if (vd_net_try("nft add table bridge t && nft add chain bridge t c '{ type filter hook forward priority 0; }' && "
 		       "nft add rule bridge t c ip protocol udp counter queue num %d",
 		       QUEUE)) {
-		print_message("skipped: this kernel cannot queue on a bridge (nft_queue), or nft is not installed\n");
+		print_message("skip: this kernel cannot queue on a bridge (nft_queue), or nft is not installed\n");
 		skip();
 	}
 	vd_net_command("ip link add br0 type bridge mcast_snooping 0; ip link set br0 up;"
@@ -720,7 +720,7 @@ static void vlan_tags_on_a_bridge(void **state)
 	vd_net_command("ip neigh replace %s dev near0 lladdr 02:00:00:00:09:02 nud permanent", VD_NET_FAR_V4);
 	vd_net_enter_far(&net);
 	if (vd_net_try("ip link add link far0 name tagged type vlan id 42 && ip link set tagged up")) {
-		print_message("skipped: this kernel has no VLAN devices to see a tag by\n");
+		print_message("skip: this kernel has no VLAN devices to see a tag by\n");
 		skip();
 	}
 	vd_net_command("iptables-legacy -t mangle -A PREROUTING -i tagged -p udp -m comment --comment tagged");

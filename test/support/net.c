@@ -141,7 +141,7 @@ void vd_net_enter_far(const struct vd_net *net)
 static int make_namespace(void)
 {
 	if (unshare(CLONE_NEWNET)) {
-		print_message("skipped: no network namespace can be made here (%s): run it as root\n", strerror(errno));
+		print_message("skip: no network namespace can be made here (%s): run it as root\n", strerror(errno));
 		skip();
 	}
 	vd_net_command("ip link set lo up; cd /proc/sys/net/ipv6/conf/default || exit 0;"
@@ -154,7 +154,7 @@ static void begin(struct vd_net *net)
 	vd_net_teardown_any(NULL);
 	*net = (struct vd_net){.near = -1, .router = -1, .far = -1};
 	if (geteuid()) {
-		print_message("skipped: network namespaces need root\n");
+		print_message("skip: network namespaces need root\n");
 		skip();
 	}
 	home = open_namespace();
