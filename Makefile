@@ -16,6 +16,9 @@
 
 VERSION := 0.1.0
 SOVERSION := 0
+# what programs that were linked with the original ask for
+IPQ_VERSION := 0.0.1
+IPQ_SOVERSION := 0
 
 BUILD ?= plain
 OUT := build/$(BUILD)
@@ -65,6 +68,7 @@ $(error missing packages: $(MISSING). Install them with: sudo tools/install-deps
 endif
 endif
 MNL_CFLAGS := $(shell $(PKG_CONFIG) --cflags libmnl 2>/dev/null)
+MNL_LIBS := $(shell $(PKG_CONFIG) --libs libmnl 2>/dev/null)
 LIB_LIBS := $(shell $(PKG_CONFIG) --libs libmnl libpcap 2>/dev/null) -ldl
 TOOL_LIBS := $(shell $(PKG_CONFIG) --libs jansson 2>/dev/null)
 JEMALLOC_plain := $(shell $(PKG_CONFIG) --libs jemalloc 2>/dev/null)
@@ -73,6 +77,7 @@ JEMALLOC := $(JEMALLOC_$(BUILD))
 # ---- sources: a file that is put in a room is built ----
 
 LIB_SOURCES := $(wildcard lib/nfq/*.c lib/packet/*.c engine/*.c)
+IPQ_SOURCES := $(wildcard lib/ipq/*.c)
 TOOL_SOURCES := $(wildcard tools/*.c)
 FUNCTION_SOURCES := $(wildcard lib/functions/*.c)
 SUPPORT_SOURCES := $(wildcard test/support/*.c)
@@ -84,6 +89,7 @@ PUBLIC_HEADERS := $(wildcard lib/include/verdict/*.h)
 
 object = $(patsubst %,$(OUT)/obj/%.o,$(basename $(1)))
 LIB_OBJECTS := $(call object,$(LIB_SOURCES))
+IPQ_OBJECTS := $(call object,$(IPQ_SOURCES) $(wildcard lib/nfq/*.c) lib/packet/attributes.c)
 TOOL_OBJECTS := $(call object,$(TOOL_SOURCES))
 SUPPORT_OBJECTS := $(call object,$(SUPPORT_SOURCES))
 FUNCTIONS := $(patsubst lib/functions/%.c,$(OUT)/functions/%.so,$(FUNCTION_SOURCES))
@@ -95,12 +101,15 @@ MICRO_PROGRAMS := $(patsubst bench/micro/%.cc,$(OUT)/bench/micro/%,$(MICRO_SOURC
 LIB_STATIC := $(OUT)/libverdict.a
 LIB_SHARED := $(OUT)/libverdict.so.$(VERSION)
 LIB_SONAME := libverdict.so.$(SOVERSION)
+IPQ_STATIC := $(OUT)/libipq.a
+IPQ_SHARED := $(OUT)/libipq.so.$(IPQ_VERSION)
+IPQ_SONAME := libipq.so.$(IPQ_SOVERSION)
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .PHONY: all lib test-programs bench-programs help clean demo check test bench fuzz asan ubsan tsan install uninstall lint FORCE
 
-lib: $(LIB_STATIC) $(LIB_SHARED) $(OUT)/libverdict.so $(OUT)/verdict.pc
+lib: $(LIB_STATIC) $(LIB_SHARED) $(OUT)/libverdict.so $(OUT)/verdict.pc $(IPQ_STATIC) $(IPQ_SHARED) $(OUT)/libipq.so $(OUT)/libipq.pc
 test-programs: $(TESTS) $(TEST_FUNCTIONS)
 bench-programs: $(NET_PROGRAMS) $(MICRO_PROGRAMS)
 all: lib $(OUT)/verdict $(FUNCTIONS) $(NET_PROGRAMS)
@@ -143,6 +152,26 @@ $(OUT)/verdict.pc: Makefile $(OUT)/flags
 		'Name: verdict' 'Description: decide on packets that netfilter queues' 'Version: $(VERSION)' \
 		'Cflags: -I$${includedir}' 'Libs: -L$${libdir} -lverdict' \
 		'Libs.private: $(LIB_LIBS) -pthread' > $@
+
+# ---- libipq: the old interface, with what it needs of lib/ in it ----
+
+$(IPQ_STATIC): $(IPQ_OBJECTS)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(IPQ_SHARED): $(IPQ_OBJECTS) lib/ipq/libipq.map
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -shared -Wl,-soname,$(IPQ_SONAME) -Wl,--version-script,lib/ipq/libipq.map -o $@ $(IPQ_OBJECTS) $(MNL_LIBS)
+	$(Q)ln -sf $(notdir $@) $(OUT)/$(IPQ_SONAME)
+
+$(OUT)/libipq.so: $(IPQ_SHARED)
+	$(Q)ln -sf $(notdir $<) $@
+
+$(OUT)/libipq.pc: Makefile $(OUT)/flags
+	$(Q)printf '%s\n' 'prefix=$(PREFIX)' 'includedir=$(INCLUDEDIR)' 'libdir=$(LIBDIR)' '' \
+		'Name: libipq' 'Description: the old interface to packets that netfilter queues' 'Version: $(VERSION)' \
+		'Cflags: -I$${includedir}' 'Libs: -L$${libdir} -lipq' \
+		'Libs.private: $(MNL_LIBS) -pthread' > $@
 
 # the tool holds the library, and lends its packet calls to the functions that it loads
 $(OUT)/verdict: $(TOOL_OBJECTS) $(LIB_STATIC) lib/functions.list

@@ -4,7 +4,6 @@
  * counts are made exact.
  */
 #include <errno.h>
-#include <linux/sock_diag.h>
 #include <stdlib.h>
 
 #include "engine/port_nfq.h"
@@ -85,24 +84,14 @@ static void count_rest(struct nfq_port *nfq, struct rest *rest)
 		vd_tally_add(&nfq->counters.left_dropped, (unsigned)received);
 }
 
-/* What the kernel could not put on the socket, packets and refusals; 0 where it does not say. */
-static uint32_t socket_drops(const struct nfq_port *nfq)
-{
-	uint32_t meminfo[SK_MEMINFO_VARS] = {0};
-	socklen_t size = sizeof meminfo;
-
-	getsockopt(nfq->nfq.descriptor, SOL_SOCKET, SO_MEMINFO, meminfo, &size);
-	return meminfo[SK_MEMINFO_DROPS];
-}
-
 /* The queue's last status, and the socket's drops at the same moment. */
 static bool read_last_counts(const struct nfq_port *nfq, struct vd_nfq_status *status, uint32_t *drops)
 {
 	for (unsigned reads = 0; reads < READS_MAX; reads++) {
-		*drops = socket_drops(nfq);
+		*drops = vd_nfq_read_charge(&nfq->nfq).drops;
 		if (vd_nfq_status_of(nfq->nfq.status_descriptor, nfq->nfq.queue, status))
 			return false;
-		if (socket_drops(nfq) == *drops)
+		if (vd_nfq_read_charge(&nfq->nfq).drops == *drops)
 			break;
 	}
 	return true;

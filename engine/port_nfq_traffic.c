@@ -12,7 +12,6 @@
  * counted as lost there.
  */
 #include <errno.h>
-#include <linux/sock_diag.h>
 
 #include "engine/port_nfq.h"
 #include "engine/slots.h"
@@ -129,31 +128,13 @@ static unsigned run_length(struct vd_packet *const *packets, unsigned count, con
 	return length;
 }
 
-/* What the kernel charges to the socket: it tells nothing on kernels before 4.12. */
-struct charge {
-	bool is_known;
-	uint32_t bytes;
-	uint32_t drops;
-};
-
-static struct charge read_charge(const struct nfq_port *nfq)
-{
-	uint32_t meminfo[SK_MEMINFO_VARS];
-	socklen_t size = sizeof meminfo;
-
-	if (getsockopt(nfq->nfq.descriptor, SOL_SOCKET, SO_MEMINFO, meminfo, &size) ||
-	    size <= SK_MEMINFO_DROPS * sizeof *meminfo)
-		return (struct charge){0};
-	return (struct charge){.is_known = true, .bytes = meminfo[SK_MEMINFO_RMEM_ALLOC], .drops = meminfo[SK_MEMINFO_DROPS]};
-}
-
 /* Settles the first packets one by one until the kernel surely had one. Returns how many were sent, or -errno. */
 static int probe(struct nfq_port *nfq, struct vd_packet *const *packets, unsigned count, struct vd_nfq_batch *batch,
 		 bool *had_last)
 {
 	*had_last = false;
 	for (unsigned sent = 0; sent < count;) {
-		struct charge before = read_charge(nfq), after;
+		struct vd_nfq_charge before = vd_nfq_read_charge(&nfq->nfq), after;
 		int result;
 
 		vd_nfq_batch_add(batch, packets[sent]);
@@ -161,7 +142,7 @@ static int probe(struct nfq_port *nfq, struct vd_packet *const *packets, unsigne
 		if (result)
 			return result;
 		sent++;
-		after = read_charge(nfq);
+		after = vd_nfq_read_charge(&nfq->nfq);
 		*had_last = before.is_known && after.is_known && before.bytes == after.bytes && before.drops == after.drops;
 		if (*had_last || !before.is_known || sent == PROBES_MAX)
 			return (int)sent;

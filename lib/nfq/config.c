@@ -92,18 +92,31 @@ int vd_nfq_probe_flag(struct vd_nfq *nfq, uint32_t flag)
 	return result == -EOPNOTSUPP || result == -EPERM ? result : 0;
 }
 
-static int bind_with(struct vd_nfq *nfq, const struct vd_nfq_settings *settings, uint32_t flags)
+int vd_nfq_configure(struct vd_nfq *nfq, const struct vd_nfq_settings *settings, bool bind)
 {
 	_Alignas(struct nlmsghdr) uint8_t buffer[REQUEST_SIZE];
 	struct nlmsghdr *netlink = begin_request(buffer, settings->queue);
 	struct nfqnl_msg_config_params parameters = {.copy_range = htonl(settings->copy_range),
-						     .copy_mode = NFQNL_COPY_PACKET};
+						     .copy_mode = settings->copy_mode};
 
-	put_command(netlink, NFQNL_CFG_CMD_BIND);
+	if (bind)
+		put_command(netlink, NFQNL_CFG_CMD_BIND);
 	mnl_attr_put(netlink, NFQA_CFG_PARAMS, sizeof parameters, &parameters);
 	mnl_attr_put_u32(netlink, NFQA_CFG_QUEUE_MAXLEN, htonl(settings->maxlen));
-	put_flags(netlink, flags, flags);
-	return request(nfq, netlink);
+	if (settings->flags | settings->flags_off)
+		put_flags(netlink, settings->flags, settings->flags | settings->flags_off);
+	return mnl_socket_sendto(nfq->socket, netlink, netlink->nlmsg_len) < 0 ? -errno : 0;
+}
+
+static int bind_with(struct vd_nfq *nfq, const struct vd_nfq_settings *settings, uint32_t flags)
+{
+	struct vd_nfq_settings these = *settings;
+	int result;
+
+	these.flags = flags;
+	these.copy_mode = NFQNL_COPY_PACKET;
+	result = vd_nfq_configure(nfq, &these, true);
+	return result ? result : -take_refusal(nfq);
 }
 
 int vd_nfq_bind(struct vd_nfq *nfq, const struct vd_nfq_settings *settings, uint32_t *flags_granted)

@@ -64,6 +64,15 @@ size_t vd_nfq_receive_buffer(uint32_t maxlen, uint32_t copy_range);
  */
 int vd_nfq_set_receive_buffer(struct vd_nfq *nfq, size_t bytes, size_t *granted);
 
+/* What the kernel charges to the socket. */
+struct vd_nfq_charge {
+	bool is_known;	/* false on kernels before 4.12 */
+	uint32_t bytes; /* that lie on it unread, as truesize */
+	uint32_t drops; /* messages for which there was no room: packets, refusals, acknowledgements */
+};
+
+struct vd_nfq_charge vd_nfq_read_charge(const struct vd_nfq *nfq);
+
 /* Makes a thread that waits in receiving return: the kernel is asked for an acknowledgement. Async-signal-safe. */
 void vd_nfq_wake(const struct vd_nfq *nfq);
 
@@ -76,7 +85,9 @@ struct vd_nfq_settings {
 	uint16_t queue;
 	uint32_t maxlen;     /* packets */
 	uint32_t copy_range; /* bytes, 0 to VD_NFQ_COPY_RANGE_MAX; 0: everything */
-	uint32_t flags;	     /* NFQA_CFG_F_* */
+	uint32_t flags;	     /* NFQA_CFG_F_*: on */
+	uint32_t flags_off;  /* and off */
+	uint8_t copy_mode;   /* NFQNL_COPY_*; vd_nfq_bind() always takes NFQNL_COPY_PACKET */
 };
 
 /*
@@ -84,6 +95,12 @@ struct vd_nfq_settings {
  * cannot are left out. -EPERM: another socket owns it, or CAP_NET_ADMIN is missing; -EBUSY: bound already.
  */
 int vd_nfq_bind(struct vd_nfq *nfq, const struct vd_nfq_settings *settings, uint32_t *flags_granted);
+
+/*
+ * Sends the settings and does not look for the answer: only a refusal would be one, and lies on the socket then. `bind`: takes
+ * the queue too. -errno: could not be sent.
+ */
+int vd_nfq_configure(struct vd_nfq *nfq, const struct vd_nfq_settings *settings, bool bind);
 
 /* Gives the queue back: the kernel drops what waits in it. What it had sent up can still be received. */
 int vd_nfq_unbind(struct vd_nfq *nfq);

@@ -9,6 +9,7 @@
 #include <libmnl/libmnl.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_queue.h>
+#include <linux/sock_diag.h>
 #include <sched.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -124,6 +125,18 @@ int vd_nfq_set_receive_buffer(struct vd_nfq *nfq, size_t bytes, size_t *granted)
 		return -errno;
 	*granted = (size_t)got;
 	return 0;
+}
+
+struct vd_nfq_charge vd_nfq_read_charge(const struct vd_nfq *nfq)
+{
+	uint32_t meminfo[SK_MEMINFO_VARS];
+	socklen_t size = sizeof meminfo;
+
+	if (getsockopt(nfq->descriptor, SOL_SOCKET, SO_MEMINFO, meminfo, &size) ||
+	    size < (SK_MEMINFO_DROPS + 1) * sizeof *meminfo)
+		return (struct vd_nfq_charge){0};
+	return (struct vd_nfq_charge){.is_known = true, .bytes = meminfo[SK_MEMINFO_RMEM_ALLOC],
+				      .drops = meminfo[SK_MEMINFO_DROPS]};
 }
 
 void vd_nfq_wake(const struct vd_nfq *nfq)

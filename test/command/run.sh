@@ -20,7 +20,7 @@ fi
 root=$PWD
 verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
 build=$(dirname "$verdict")
-send=$root/build/plain/bench/net/send
+send=$build/bench/net/send
 export VERDICT_FUNCTION_PATH=$build/functions
 test_functions=$build/test/functions
 queues=/proc/net/netfilter/nfnetlink_queue
