@@ -17,7 +17,6 @@ fi
 # shellcheck source=test/support/shell.sh
 . test/support/shell.sh
 
-root=$PWD
 verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
 build=$(dirname "$verdict")
 send=$build/bench/net/send
