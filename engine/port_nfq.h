@@ -18,7 +18,6 @@
 #ifndef VERDICT_ENGINE_PORT_NFQ_H
 #define VERDICT_ENGINE_PORT_NFQ_H
 
-#include <linux/netlink.h>
 #include <stdatomic.h>
 
 #include "engine/port.h"
@@ -37,7 +36,6 @@ struct nfq_port {
 	_Atomic uint32_t wakes;
 	struct mmsghdr messages[VD_PORT_BURST_MAX];
 	struct iovec iov[VD_PORT_BURST_MAX];
-	struct sockaddr_nl from[VD_PORT_BURST_MAX];
 };
 
 static inline struct nfq_port *nfq_port_of(struct vd_port *port)

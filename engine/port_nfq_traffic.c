@@ -52,8 +52,7 @@ int nfq_port_receive_into(struct nfq_port *nfq, struct vd_packet **packets, unsi
 
 	for (unsigned i = 0; i < count; i++) {
 		nfq->iov[i] = (struct iovec){.iov_base = (uint8_t *)packets[i] + VD_SLOT_ROOM, .iov_len = room};
-		nfq->messages[i].msg_hdr = (struct msghdr){.msg_name = &nfq->from[i], .msg_namelen = sizeof nfq->from[i],
-							   .msg_iov = &nfq->iov[i], .msg_iovlen = 1};
+		nfq->messages[i].msg_hdr = (struct msghdr){.msg_iov = &nfq->iov[i], .msg_iovlen = 1};
 	}
 	received = recvmmsg(nfq->nfq.descriptor, nfq->messages, count, flags, NULL);
 	if (received < 0) /* ENOBUFS cannot come (NETLINK_NO_ENOBUFS), but would only be a hint */
@@ -63,8 +62,6 @@ int nfq_port_receive_into(struct nfq_port *nfq, struct vd_packet **packets, unsi
 		struct vd_nfq_error error;
 		enum vd_nfq_kind kind;
 
-		if (nfq->from[i].nl_pid) /* only the kernel may talk to us */
-			continue;
 		kind = vd_nfq_read_message(packet, (uint8_t *)packet + VD_SLOT_ROOM, nfq->messages[i].msg_len, room,
 					   nfq->messages[i].msg_hdr.msg_flags & MSG_TRUNC, &error);
 		if (kind == VD_NFQ_PACKET) {

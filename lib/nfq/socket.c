@@ -47,6 +47,7 @@ int vd_nfq_in_netns(const char *netns, int (*call)(void *argument), void *argume
 static int open_here(void *argument)
 {
 	struct vd_nfq *nfq = argument;
+	const struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
 	int on = 1;
 
 	nfq->socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
@@ -56,6 +57,9 @@ static int open_here(void *argument)
 		return -errno;
 	nfq->descriptor = mnl_socket_get_fd(nfq->socket);
 	nfq->portid = mnl_socket_get_portid(nfq->socket);
+	/* connected: what anybody else sends is refused, so no message's sender has to be looked at */
+	if (connect(nfq->descriptor, (const struct sockaddr *)&kernel, sizeof kernel))
+		return -errno;
 	/* without it one overflow makes the kernel refuse every message until the buffer is empty */
 	if (setsockopt(nfq->descriptor, SOL_NETLINK, NETLINK_NO_ENOBUFS, &on, sizeof on))
 		return -errno;

@@ -176,8 +176,7 @@ bool vd_nfq_batch_add_range(struct vd_nfq_batch *batch, const struct vd_packet *
 
 int vd_nfq_batch_send(const struct vd_nfq *nfq, struct vd_nfq_batch *batch)
 {
-	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
-	struct msghdr message = {.msg_name = &kernel, .msg_namelen = sizeof kernel, .msg_iov = batch->iov};
+	struct msghdr message = {.msg_iov = batch->iov};
 	const struct timespec pause = {.tv_nsec = 1000000};
 	int result = 0;
 

@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include <linux/capability.h>
+#include <linux/netlink.h>
 
 #include "lib/nfq/nfq.h"
 #include "lib/packet/packet.h"
@@ -249,6 +250,27 @@ static void is_refused_what_is_anothers(void **state)
 	settings.queue = QUEUE; /* one socket may own several queues */
 	assert_int_equal(vd_nfq_bind(&other, &settings, &granted), 0);
 	vd_nfq_close(&other);
+}
+
+/* A privileged program could send to the socket; what it sends would be read as the kernel's word. */
+static void hears_nobody_but_the_kernel(void **state)
+{
+	struct sockaddr_nl address = {.nl_family = AF_NETLINK};
+	struct nlmsghdr message = {.nlmsg_len = sizeof message, .nlmsg_type = NLMSG_ERROR};
+	struct vd_nfq nfq;
+	int stranger;
+
+	(void)state;
+	vd_net_setup(&net);
+	bind_queue(&nfq, QUEUE, 0, 0);
+	stranger = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+	assert_true(stranger >= 0);
+	address.nl_pid = nfq.portid;
+	assert_int_equal(sendto(stranger, &message, sizeof message, 0, (struct sockaddr *)&address, sizeof address), -1);
+	assert_int_equal(errno, ECONNREFUSED);
+	expect_silence(&nfq);
+	close(stranger);
+	vd_nfq_close(&nfq);
 }
 
 /* ---- flags ---- */
@@ -872,6 +894,7 @@ int main(void)
 		cmocka_unit_test_teardown(binds_and_gives_back, vd_net_teardown_any),
 		cmocka_unit_test_teardown(drops_what_waits_at_unbind, vd_net_teardown_any),
 		cmocka_unit_test_teardown(is_refused_what_is_anothers, vd_net_teardown_any),
+		cmocka_unit_test_teardown(hears_nobody_but_the_kernel, vd_net_teardown_any),
 		cmocka_unit_test_teardown(probes_flags_without_a_trace, vd_net_teardown_any),
 		cmocka_unit_test_teardown(says_when_it_lacks_privilege, vd_net_teardown_any),
 		cmocka_unit_test_teardown(gets_the_buffer_that_it_asks_for, vd_net_teardown_any),
