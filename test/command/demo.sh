@@ -4,7 +4,7 @@
 # tools/demo, which people run first: it ends well, loses nothing, and leaves nothing, also when it is interrupted and when
 # somebody without privileges runs it. Each run takes some ten seconds.
 
-# shellcheck disable=SC2009,SC2016,SC2317 # ps with more than pgrep shows; programs of other shells; functions that wait_until calls
+# shellcheck disable=SC2016,SC2317 # programs of other shells; functions that wait_until calls
 
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -16,24 +16,27 @@ if [ "$(basename "$(dirname "$(readlink -f "${VERDICT:-build/plain/verdict}")")"
 	finish
 fi
 
-# Processes of this user that were not there before, by what they are called. `make` may leave none either.
+# Each demo gets a word of its own in its environment, and all its processes inherit it: so those of others do not count.
+demos=0
+new_mark() {
+	demos=$((demos + 1))
+	mark=DEMO_OF_TEST=$$-$demos
+}
+
 list_processes() {
-	ps -e -o pid=,comm= | awk '$2 ~ /^(verdict|send|sink|sleep|unshare|demo|tail|sed)$/ { print $1 }' | sort
+	grep -lszxF "$mark" /proc/[0-9]*/environ | cut -d/ -f3
 }
 
-list_namespaces() {
-	lsns -n -o NS -t net -t mnt -t pid -t user 2>/dev/null | sort -u
-}
-
+# Network namespaces without a name end with their processes.
 no_news() {
-	comm -13 "$scratch/processes" <(list_processes) >"$scratch/news"
-	comm -13 "$scratch/namespaces" <(list_namespaces) >>"$scratch/news"
+	list_processes >"$scratch/news"
+	comm -13 "$scratch/names" <(ls -A /run/netns 2>/dev/null) | grep verdict >>"$scratch/news"
 	[ ! -s "$scratch/news" ]
 }
 
 begin() {
-	list_processes >"$scratch/processes"
-	list_namespaces >"$scratch/namespaces"
+	new_mark
+	ls -A /run/netns >"$scratch/names" 2>/dev/null
 }
 
 nothing_is_left() {
@@ -41,7 +44,7 @@ nothing_is_left() {
 		ok "$1"
 	else
 		not_ok "$1"
-		output=$(cat "$scratch/news"; ps -e -o pid,ppid,args | grep -wf "$scratch/news")
+		output=$(cat "$scratch/news"; while read -r pid; do tr '\0' ' ' <"/proc/$pid/cmdline"; echo; done <"$scratch/news" 2>/dev/null)
 		show_output
 	fi
 }
@@ -72,7 +75,7 @@ expect_exit 0 "but --help" tools/demo --help
 
 if [ "$(id -u)" -eq 0 ]; then
 	begin
-	expect_exit 0 "root: it ends well" timeout 120 tools/demo
+	expect_exit 0 "root: it ends well" env "$mark" timeout 120 tools/demo
 	expect_sums root
 	nothing_is_left "root: nothing is left"
 fi
@@ -84,7 +87,7 @@ interrupt() {
 	local status
 
 	begin
-	tools/demo >"$scratch/out" 2>&1 &
+	env "$mark" tools/demo >"$scratch/out" 2>&1 &
 	child=$!
 	children+=("$child")
 	sleep "$2"
@@ -109,7 +112,7 @@ interrupt HUP 4
 # by the keyboard: SIGINT to all processes of the terminal
 if command -v python3 >/dev/null; then
 	begin
-	run_and_keep timeout 60 python3 - <<'END'
+	run_and_keep env "$mark" timeout 60 python3 - <<'END'
 import os, pty, sys, time
 
 child, terminal = pty.fork()
@@ -146,7 +149,7 @@ fi
 
 # killed without a chance to clean up
 begin
-tools/demo >/dev/null 2>&1 &
+env "$mark" tools/demo >/dev/null 2>&1 &
 child=$!
 children+=("$child")
 sleep 4
@@ -158,14 +161,14 @@ nothing_is_left "SIGKILL: nothing is left"
 
 as_nobody=()
 [ "$(id -u)" -ne 0 ] || as_nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-all --inh-caps=-all --)
-if ! "${as_nobody[@]}" test -x tools/demo 2>/dev/null; then
+if ! "${as_nobody[@]}" test -x "$PWD/tools/demo" 2>/dev/null; then
 	skip "without privileges: such a user cannot read $PWD"
 elif ! "${as_nobody[@]}" unshare --user --map-root-user --net true 2>/dev/null; then
 	expect_exit 1 "without user namespaces it refuses" "${as_nobody[@]}" tools/demo
 	expect_kept 'run it with sudo' "and says what to do"
 else
 	begin
-	expect_exit 0 "without privileges: it ends well" "${as_nobody[@]}" timeout 120 tools/demo
+	expect_exit 0 "without privileges: it ends well" "${as_nobody[@]}" env "$mark" timeout 120 tools/demo
 	expect_sums "without privileges"
 	nothing_is_left "without privileges: nothing is left"
 fi
