@@ -170,6 +170,8 @@ $(OUT)/test/%: $(OUT)/obj/test/%.o $(SUPPORT_OBJECTS) $(LIB_STATIC)
 	$(Q)$(CC) $(LDFLAGS_ALL) -Wl,--dynamic-list=lib/functions.list -o $@ $< $(SUPPORT_OBJECTS) -Wl,--whole-archive $(LIB_STATIC) -Wl,--no-whole-archive $(LIB_LIBS) -lcmocka
 
 NET_LIBS_yardstick := -lnetfilter_queue -lmnl
+NET_LIBS_allocations := $(LIB_STATIC) $(LIB_LIBS)
+$(OUT)/bench/net/allocations: $(LIB_STATIC)
 $(OUT)/bench/net/%: $(OUT)/obj/bench/net/%.o
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
@@ -228,7 +230,7 @@ uninstall:
 
 # ---- what can be seen without running it ----
 
-SCRIPTS := tools/demo tools/check tools/install-deps tools/completion/verdict .ci/run bench/run bench/net/drain bench/net/script.sh \
+SCRIPTS := tools/demo tools/check tools/install-deps tools/completion/verdict .ci/run bench/run bench/net/drain bench/net/footprint bench/net/script.sh \
 	$(wildcard test/command/*.sh) test/support/shell.sh
 
 lint:
