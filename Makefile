@@ -79,13 +79,15 @@ SUPPORT_SOURCES := $(wildcard test/support/*.c)
 TEST_SOURCES := $(wildcard test/unit/test_*.c test/sim/test_*.c test/kernel/test_*.c)
 TEST_FUNCTION_SOURCES := $(wildcard test/functions/*.c)
 NET_SOURCES := $(wildcard bench/net/*.c)
-MICRO_SOURCES := $(wildcard bench/micro/*.cc)
+MICRO_SOURCES := $(wildcard bench/micro/bench_*.cc)
+MICRO_SUPPORT_SOURCES := $(wildcard bench/micro/*.c)
 PUBLIC_HEADERS := $(wildcard lib/include/verdict/*.h)
 
 object = $(patsubst %,$(OUT)/obj/%.o,$(basename $(1)))
 LIB_OBJECTS := $(call object,$(LIB_SOURCES))
 TOOL_OBJECTS := $(call object,$(TOOL_SOURCES))
 SUPPORT_OBJECTS := $(call object,$(SUPPORT_SOURCES))
+MICRO_SUPPORT_OBJECTS := $(call object,$(MICRO_SUPPORT_SOURCES))
 FUNCTIONS := $(patsubst lib/functions/%.c,$(OUT)/functions/%.so,$(FUNCTION_SOURCES))
 TESTS := $(patsubst test/%.c,$(OUT)/test/%,$(TEST_SOURCES))
 TEST_FUNCTIONS := $(patsubst test/functions/%.c,$(OUT)/test/functions/%.so,$(TEST_FUNCTION_SOURCES))
@@ -177,10 +179,10 @@ $(OUT)/bench/net/%: $(OUT)/obj/bench/net/%.o
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(NET_LIBS_$*)
 
-$(OUT)/bench/micro/%: $(OUT)/obj/bench/micro/%.o $(LIB_STATIC)
+$(OUT)/bench/micro/%: $(OUT)/obj/bench/micro/%.o $(MICRO_SUPPORT_OBJECTS) $(LIB_STATIC)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CXX) $(LDFLAGS_ALL) -o $@ $< $(LIB_STATIC) $(LIB_LIBS) -lbenchmark
+	$(Q)$(CXX) $(LDFLAGS_ALL) -o $@ $< $(MICRO_SUPPORT_OBJECTS) $(LIB_STATIC) $(LIB_LIBS) -lbenchmark
 
 .SECONDARY:
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)
