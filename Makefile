@@ -232,8 +232,8 @@ uninstall:
 
 # ---- what can be seen without running it ----
 
-SCRIPTS := tools/demo tools/check tools/install-deps tools/completion/verdict .ci/run bench/run bench/net/drain bench/net/footprint bench/net/script.sh \
-	$(wildcard test/command/*.sh) test/support/shell.sh
+SCRIPTS := tools/demo tools/check tools/install-deps tools/completion/verdict .ci/run bench/run bench/report \
+	bench/net/drain bench/net/footprint bench/net/script.sh $(wildcard test/command/*.sh) test/support/shell.sh
 
 lint:
 	shellcheck -x $(SCRIPTS)
