@@ -84,7 +84,8 @@ SUPPORT_SOURCES := $(wildcard test/support/*.c)
 TEST_SOURCES := $(wildcard test/unit/test_*.c test/sim/test_*.c test/kernel/test_*.c)
 TEST_FUNCTION_SOURCES := $(wildcard test/functions/*.c)
 NET_SOURCES := $(wildcard bench/net/*.c)
-MICRO_SOURCES := $(wildcard bench/micro/*.cc)
+MICRO_SOURCES := $(wildcard bench/micro/bench_*.cc)
+MICRO_SUPPORT_SOURCES := $(wildcard bench/micro/*.c)
 PUBLIC_HEADERS := $(wildcard lib/include/verdict/*.h)
 
 object = $(patsubst %,$(OUT)/obj/%.o,$(basename $(1)))
@@ -92,6 +93,7 @@ LIB_OBJECTS := $(call object,$(LIB_SOURCES))
 IPQ_OBJECTS := $(call object,$(IPQ_SOURCES) $(wildcard lib/nfq/*.c) lib/packet/attributes.c)
 TOOL_OBJECTS := $(call object,$(TOOL_SOURCES))
 SUPPORT_OBJECTS := $(call object,$(SUPPORT_SOURCES))
+MICRO_SUPPORT_OBJECTS := $(call object,$(MICRO_SUPPORT_SOURCES))
 FUNCTIONS := $(patsubst lib/functions/%.c,$(OUT)/functions/%.so,$(FUNCTION_SOURCES))
 TESTS := $(patsubst test/%.c,$(OUT)/test/%,$(TEST_SOURCES))
 TEST_FUNCTIONS := $(patsubst test/functions/%.c,$(OUT)/test/functions/%.so,$(TEST_FUNCTION_SOURCES))
@@ -199,15 +201,17 @@ $(OUT)/test/%: $(OUT)/obj/test/%.o $(SUPPORT_OBJECTS) $(LIB_STATIC)
 	$(Q)$(CC) $(LDFLAGS_ALL) -Wl,--dynamic-list=lib/functions.list -o $@ $< $(SUPPORT_OBJECTS) -Wl,--whole-archive $(LIB_STATIC) -Wl,--no-whole-archive $(LIB_LIBS) -lcmocka
 
 NET_LIBS_yardstick := -lnetfilter_queue -lmnl
+NET_LIBS_allocations := $(LIB_STATIC) $(LIB_LIBS)
+$(OUT)/bench/net/allocations: $(LIB_STATIC)
 $(OUT)/bench/net/%: $(OUT)/obj/bench/net/%.o
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(NET_LIBS_$*)
 
-$(OUT)/bench/micro/%: $(OUT)/obj/bench/micro/%.o $(LIB_STATIC)
+$(OUT)/bench/micro/%: $(OUT)/obj/bench/micro/%.o $(MICRO_SUPPORT_OBJECTS) $(LIB_STATIC)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CXX) $(LDFLAGS_ALL) -o $@ $< $(LIB_STATIC) $(LIB_LIBS) -lbenchmark
+	$(Q)$(CXX) $(LDFLAGS_ALL) -o $@ $< $(MICRO_SUPPORT_OBJECTS) $(LIB_STATIC) $(LIB_LIBS) -lbenchmark
 
 .SECONDARY:
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)
@@ -257,8 +261,8 @@ uninstall:
 
 # ---- what can be seen without running it ----
 
-SCRIPTS := tools/demo tools/check tools/install-deps tools/completion/verdict .ci/run bench/run bench/net/drain $(wildcard test/command/*.sh) \
-	test/support/shell.sh
+SCRIPTS := tools/demo tools/check tools/install-deps tools/completion/verdict .ci/run bench/run bench/report \
+	bench/net/drain bench/net/footprint bench/net/script.sh $(wildcard test/command/*.sh) test/support/shell.sh
 
 lint:
 	shellcheck -x $(SCRIPTS)

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: MIT
+#
+# PERFORMANCE.md: words are written here, numbers come from the results, each named as its file.
+include "results";
+
+def environment: $environment[0];
+def drain: $drain[0];
+def drain_one_cpu: $drain_one_cpu[0];
+def engine: $engine[0];
+def packet: $packet[0];
+def ring: $ring[0];
+def footprint: $footprint[0];
+
+def claims:
+	def drained_by($what): drained("accept"; 1) as $it | drained("accept"; 0) as $other |
+		["packets accepted in a second, out of a full queue, \($what)",
+		 "\($it.kpps * 1000 | fixed(0)): \($it.ratio | fixed(2)) times \($other.program)", (drain_command | code)];
+	(drain_one_cpu | drained("accept"; 1) | cpu_ns) as $packet |
+	(engine | repetitions_of("engine/workers:1/writers:0/lanes:1") | map(.own_ns) | median) as $own |
+	"# How fast verdict is",
+	([(drain | drained_by("on all \(environment.cpus) CPUs")),
+	  (drain_one_cpu | drained_by("on one CPU")),
+	  ["CPU time of the engine itself for one packet", "\($own | fixed(1)) ns",
+	   (engine | micro_command(environment) | . + " --benchmark_filter=workers:1/writers:0/lanes:1" | code)]] |
+	 table(["what", "how much", "command"]; 3)),
+	("A packet out of the kernel's queue costs \($packet | fixed(0)) ns of CPU time, measured on one CPU: the engine's own
+	share is \(percent($own; $packet; 1)) of that. The rest is the kernel's, and that of the port, which speaks netlink with
+	it." | paragraph);
+
+def machine:
+	("The machine" | heading),
+	(environment |
+	 [["CPU", "\(.cpus) × \(.cpu)\(if .is_virtual then ", in a virtual machine" else "" end)"],
+	  ["memory", "\(.memory_kb / 1048576 | fixed(1)) GB"],
+	  ["system", .system], ["kernel", .kernel], ["compiler", .compiler], ["flags", (.flags | code)],
+	  ["commit", .commit], ["date", .date],
+	  ["load before the first benchmark", (.load | fixed(2))]] | table(["", ""]; 2));
+
+def full_queue:
+	def part($title): "", "### \($title)", (drain_command | command),
+		([.summary[] | [.verdict, .program, "\(.kpps | fixed(1)) (\(.kpps_min | fixed(1)) – \(.kpps_max | fixed(1)))",
+		  (.cpu_us_per_packet | fixed(2)), "\(.ratio | fixed(2)) (\(.ratio_min | fixed(2)) – \(.ratio_max | fixed(2)))"]] |
+		 table(["verdict", "program", "1,000 packets/s", "CPU µs/packet", "ratio"]; 2));
+	("A full queue" | heading),
+	("\(drain.packets | grouped) packets with \(drain.payload_bytes) bytes of UDP payload, in \(drain.flows) flows, wait in
+	the queue of a stopped program. It is woken, and the time until the queue is empty counts: reading, deciding and
+	answering, and the rest of the way on which the kernel takes an accepted packet, over a veth pair to a rule that counts
+	and drops it. Every accepted packet has to arrive there, and no dropped one. The sender's work is over by then. \"yardstick
+	mnl\" is the loop that libnetfilter_queue's own documentation teaches (`bench/net/yardstick.c`); both decide the same,
+	and nothing else." | paragraph),
+	("Programs take turns, for \(drain.rounds) rounds. Figures are medians, in parentheses the least and the greatest. The ratio
+	is that to the first program in the same round, because a machine's speed wanders." | paragraph),
+	(drain | part("All CPUs")), (drain_one_cpu | part("One CPU"));
+
+def engine_alone:
+	(engine | [repetitions[] | select(.name | startswith("port_alone/"))] | last) as $port |
+	("The engine alone" | heading),
+	(engine | micro_command(environment) | command),
+	("Packets from memory, a function that accepts all, verdicts into nothing: no kernel. Figures are CPU time of all threads
+	together, for one packet, but for the time by the clock. The own share is what remains without the simulated queue, which
+	is also measured without an engine: \($port.runs | map(.cpu_ns) | median | fixed(1)) ns, in bursts of
+	\($port.name | arguments.burst). Medians of \($port.runs | length) repetitions, in parentheses the least and the greatest."
+	 | paragraph),
+	(engine | [repetitions[] | select(.name | startswith("engine/")) | .runs as $runs | (.name | arguments) |
+		[.workers, .writers, .lanes, ($runs | map(.own_ns) | spread(1)), ($runs | map(.cpu_ns) | median | fixed(1)),
+		 ($runs | map(.wall_ns) | median | fixed(1)), percent($runs | map(.on_the_spot) | median; 1; 0)]] |
+	 table(["workers", "writers", "queues", "own share, ns", "with the port, ns", "by the clock, ns", "decided on the spot"]; 0)),
+	("Where there are more threads than the \(environment.cpus) CPUs of this machine they take turns, and the time by the clock
+	says little." | paragraph);
+
+def parts:
+	def of_family($name): repetitions[] | select(.name | startswith($name + "/"));
+	("Parsing and the flow hash" | heading),
+	(packet | micro_command(environment) | command),
+	("CPU time for one packet in the cache, one of a burst of its kind." | paragraph),
+	(packet | . as $all | [of_family("parse") | (.name | sub("parse/"; "")) as $kind |
+		[($kind | gsub("_"; " ")), (.runs | map(.cpu_time) | spread(2)),
+		 ($all | repetitions_of("flow_hash/" + $kind) | map(.cpu_time) | spread(2))]] |
+	 table(["packet", "parsing, ns", "flow hash, ns"]; 1)),
+	("The ring between two threads" | heading),
+	(ring | micro_command(environment) | command),
+	("Time by the clock for one entry, pushed and popped, its making and checking included." | paragraph),
+	(ring | . as $all | [of_family("one_thread") | (.name | arguments.burst) as $burst |
+		[$burst, (.runs | map(.real_time) | spread(2)),
+		 ($all | repetitions_of("two_threads/burst:" + $burst) | map(.real_time) | spread(2))]] |
+	 table(["burst", "in one thread, ns", "from thread to thread, ns"]; 0));
+
+def taken:
+	def kb: "\(grouped) kB";
+	def share($digits): "\(fixed($digits)) % of one";
+	("What it takes of the machine" | heading),
+	(footprint | (.allocations.packets | grouped) as $once | (2 * .allocations.packets | grouped) as $twice |
+	 ("sudo bench/net/footprint --seconds \(.idle_seconds) --count \(.allocations.packets)" | command),
+	 ("`verdict run --queue 0`, all else as it is by default. Packets come as fast as they can be sent. Allocations are the
+	 engine's, in a program that counts them; it had made \(.allocations.allocations_before) before the counting began." | paragraph),
+	 ([["CPU time when idle, \(.idle_seconds) s after the start", (.idle_percent_before | share(3)), (.idle_percent_max | share(1))],
+	   ["CPU time when idle, \(.idle_seconds) s after the packets", (.idle_percent_after | share(3)), (.idle_percent_max | share(1))],
+	   ["resident memory after the start", (.memory_kb_start | kb), (.memory_kb_max | kb)],
+	   ["resident memory after \($once) packets", (.memory_kb_once | kb), (.memory_kb_max | kb)],
+	   ["resident memory after \($twice) packets", (.memory_kb_twice | kb), "\(.growth_kb_max | kb) more"],
+	   ["allocations during \($once) packets", .allocations.allocations, 0],
+	   ["calls of free() during them", .allocations.frees, 0]] | table(["what", "measured", "at most"]; 1)));
+
+def limits:
+	(drain | drained("accept"; 1)) as $all | (drain_one_cpu | drained("accept"; 1)) as $one |
+	def own($threads): engine | repetitions_of("engine/\($threads)/lanes:1") | map(.own_ns) | median | "\(fixed(1)) ns";
+	("Limits, and what is weak" | heading), "",
+	("*The kernel is the limit.* A cheaper engine would hardly show. What is gained over the plain loop is gained by asking
+	the kernel less often: bursts, and one message for many verdicts. How the rest of a packet's time is shared between the
+	kernel and the port's netlink messages, no figure here says." | item),
+	("*A queue has one lock in the kernel*, at which threads that read and answer it meet. Here \(environment.cpus) CPUs
+	empty it \($all.kpps / $one.kpps | fixed(2)) times as fast as one, and a packet costs \($all | cpu_ns | fixed(0)) ns of CPU
+	time on all of them, \($one | cpu_ns | fixed(0)) ns on one. Several queues (`--queue-balance`) have a lock each; that is not
+	measured here." | item),
+	("*Threads are not free.* The engine's own share is \(own("workers:1/writers:0")) with one worker, which decides everything on
+	the spot, \(own("workers:2/writers:0")) with two, which hand packets to each other, and \(own("workers:2/writers:1")) with a
+	writer besides." | item),
+	("*Live traffic is not in these figures*: no latency, no loss, no sender that competes for the CPUs. On the same two CPUs as
+	the sender, one worker has been seen to be faster than two; `--workers 1` is the remedy, and an engine that chooses by
+	itself is open work." | item),
+	("*One machine*, small packets, virtual links. And the yardstick is the plain loop: whoever knows a faster program compares
+	it by `bench/net/drain --program`." | item),
+	("*Parts are measured at their best*: packets are in the cache, branches are foreseen." | item),
+	("*Memory is that of the process.* The kernel's queue and the socket's buffer come on top; `--maxlen` in verdict-run(1)
+	says how much." | item);
+
+def closing:
+	("Measure it yourself" | heading), "", "```", "make all bench-programs", "sudo bench/run --keep && bench/report", "```",
+	("`bench/run` runs all of the above, on a machine that should do nothing else, and keeps the results in `bench/results`.
+	`bench/report` writes this file from them; `bench/report --check` says whether it is up to date." | paragraph);
+
+"<!-- written by bench/report from bench/results, not by hand -->",
+claims, machine, full_queue, engine_alone, parts, taken, limits, closing
