@@ -19,10 +19,16 @@
 #include <cmocka.h>
 
 #include <linux/ethtool.h>
+#include <linux/if_ether.h>
 #include <linux/sockios.h>
 
 /* What a command may print before the rest is cut off. */
 #define OUTPUT_MAX 65536u
+
+const struct vd_net_family vd_net_families[2] = {
+	{AF_INET, VD_NET_NEAR_V4, VD_NET_FAR_V4, "iptables-legacy", 24, 20, ETH_P_IP, 4},
+	{AF_INET6, VD_NET_NEAR_V6, VD_NET_FAR_V6, "ip6tables-legacy", 64, 40, ETH_P_IPV6, 6},
+};
 
 static int home = -1; /* where the program began */
 static struct vd_net in_use; /* a copy: the test's own is gone when the test has failed */
@@ -179,6 +185,18 @@ static void set_up_end(const char *device, unsigned address, unsigned peer, unsi
 		       device, address, peer, peer_mac);
 }
 
+/*
+ * When the other end of a wire comes up, the kernel lets this one send a little later, in a worker thread: until then it throws
+ * away what it is given. A look at the device makes it do that at once on newer kernels, others are waited for.
+ */
+static void await_sending(int there, const char *device)
+{
+	enter(there);
+	vd_net_command("for i in $(seq 500); do case $(ip -o link show dev %1$s) in *noop*) ;; *'state UP'*) exit 0 ;; esac;"
+		       "sleep 0.01; done; echo '%1$s does not come up'; exit 1",
+		       device);
+}
+
 void vd_net_setup(struct vd_net *net)
 {
 	begin(net);
@@ -189,7 +207,8 @@ void vd_net_setup(struct vd_net *net)
 	set_up_end(VD_NET_NEAR_DEVICE, 1, 2, 2);
 	enter(net->far);
 	set_up_end(VD_NET_FAR_DEVICE, 2, 1, 1);
-	enter(net->near);
+	await_sending(net->far, VD_NET_FAR_DEVICE);
+	await_sending(net->near, VD_NET_NEAR_DEVICE);
 }
 
 void vd_net_setup_router(struct vd_net *net)
@@ -214,7 +233,10 @@ void vd_net_setup_router(struct vd_net *net)
 	set_up_end(VD_NET_NEAR_DEVICE, 1, 2, 3);
 	enter(net->far);
 	set_up_end(VD_NET_FAR_DEVICE, 2, 1, 4);
-	enter(net->router);
+	await_sending(net->far, VD_NET_FAR_DEVICE);
+	await_sending(net->near, VD_NET_NEAR_DEVICE);
+	await_sending(net->router, VD_NET_LEFT_DEVICE);
+	await_sending(net->router, VD_NET_RIGHT_DEVICE);
 }
 
 static void close_namespace(int *descriptor)

@@ -23,6 +23,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define VD_NET_NEAR_V4 "10.9.0.1"
 #define VD_NET_FAR_V4 "10.9.0.2"
@@ -39,6 +40,20 @@
 #define VD_NET_FAR_MAC "\x02\x00\x00\x00\x09\x02"
 #define VD_NET_LEFT_MAC "\x02\x00\x00\x00\x09\x03"
 #define VD_NET_RIGHT_MAC "\x02\x00\x00\x00\x09\x04"
+
+/* Both IP versions, for tests that do the same with each. */
+struct vd_net_family {
+	int family; /* AF_INET, AF_INET6 */
+	const char *near, *far;
+	const char *iptables; /* the program that sets its rules */
+	unsigned prefix;      /* bits of the network */
+	uint32_t header;      /* bytes, without options */
+	uint16_t ethertype;
+	uint8_t version;
+};
+extern const struct vd_net_family vd_net_families[2];
+#define VD_NET_EACH_FAMILY(family) \
+	for (const struct vd_net_family *family = vd_net_families; family < vd_net_families + 2; family++)
 
 /* Descriptors of the namespaces; -1: there is none. */
 struct vd_net {

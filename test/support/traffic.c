@@ -20,6 +20,7 @@
 
 #define RECEIVE_BUFFER (16 << 20)
 #define DATAGRAM_MAX 65536u
+#define ARRIVES_MS 3000u
 #define DRAIN_MAX 1000000u
 #define TCP_CHUNK (64u << 10)
 
@@ -147,9 +148,9 @@ static void enlarge(int socket)
 	need(!setsockopt(socket, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size), "SO_SNDBUFFORCE");
 }
 
-static void bind_to(int socket, int family, uint16_t port)
+static void bind_to(int socket, int family, const char *text, uint16_t port)
 {
-	struct address address = address_of(family, NULL, port);
+	struct address address = address_of(family, text, port);
 	int on = 1;
 
 	if (family == AF_INET6)
@@ -163,7 +164,16 @@ int traffic_udp_open(int where, int family, uint16_t port)
 	int socket = open_socket(where, family, SOCK_DGRAM, 0);
 
 	enlarge(socket);
-	bind_to(socket, family, port);
+	bind_to(socket, family, NULL, port);
+	return socket;
+}
+
+int traffic_udp_open_at(int where, const char *address, uint16_t port)
+{
+	int family = strchr(address, ':') ? AF_INET6 : AF_INET, socket = open_socket(where, family, SOCK_DGRAM, 0);
+
+	enlarge(socket);
+	bind_to(socket, family, address, port);
 	return socket;
 }
 
@@ -243,6 +253,36 @@ ssize_t traffic_receive(int socket, void *buffer, size_t size, unsigned timeout_
 			return -ETIMEDOUT;
 		wait_readable(socket, (int)(end - now));
 	}
+}
+
+void traffic_fill(uint8_t *bytes, size_t length, unsigned seed)
+{
+	for (size_t i = 0; i < length; i++)
+		bytes[i] = (uint8_t)((i * 31 + seed) ^ i >> 8);
+}
+
+bool traffic_receive_this(int socket, const uint8_t *data, size_t length)
+{
+	uint8_t *datagram = malloc(DATAGRAM_MAX);
+	ssize_t received;
+	bool is_this;
+
+	need(datagram, "malloc");
+	received = traffic_receive(socket, datagram, DATAGRAM_MAX, ARRIVES_MS * traffic_patience());
+	is_this = received == (ssize_t)length && !memcmp(datagram, data, length);
+	if (!is_this)
+		fprintf(stderr, "traffic: %zd came where %zu bytes were expected, or others\n", received, length);
+	free(datagram);
+	return is_this;
+}
+
+void traffic_set_extension(int socket, int which, unsigned length)
+{
+	/* RFC 4727: 0x1e is for experiments */
+	uint8_t header[256] = {[1] = (uint8_t)(length / 8 - 1), [2] = 0x1e, [3] = (uint8_t)(length - 4)};
+
+	need(length >= 8 && length <= sizeof header && length % 8 == 0, "not a length of an extension header");
+	need(!setsockopt(socket, IPPROTO_IPV6, which, header, length), "an extension header");
 }
 
 unsigned traffic_drain(int socket, unsigned quiet_ms)
@@ -526,7 +566,7 @@ bool traffic_tcp_transfer(struct traffic_tcp *tcp)
 	const char *failure;
 
 	need(chunk, "malloc");
-	bind_to(listener, family, tcp->port);
+	bind_to(listener, family, NULL, tcp->port);
 	need(!listen(listener, 1), "listen");
 	tcp->uploaded = tcp->downloaded = 0;
 	failure = connect_both(tcp, listener, sockets, end_ms);

@@ -36,6 +36,9 @@ void traffic_do_in(int where, void (*call)(void *argument), void *argument);
 /* A UDP socket bound to that port of all its namespace's addresses (0: any), with a large receive buffer. */
 int traffic_udp_open(int where, int family, uint16_t port);
 
+/* One that is bound to one address of its namespace. */
+int traffic_udp_open_at(int where, const char *address, uint16_t port);
+
 /* A raw IP socket: sends and receives that protocol, the kernel makes the IP header. */
 int traffic_raw_open(int where, int family, int protocol);
 
@@ -48,6 +51,16 @@ void traffic_frame_send(int socket, const void *frame, size_t length);
 
 /* One datagram (of a raw IPv4 socket: with its IP header). -ETIMEDOUT: nothing came. Not multiplied by patience. */
 ssize_t traffic_receive(int socket, void *buffer, size_t size, unsigned timeout_ms);
+
+/* Bytes that look different with each seed; and whether the next datagram is just these, waiting for it for up to 3 s. */
+void traffic_fill(uint8_t *bytes, size_t length, unsigned seed);
+bool traffic_receive_this(int socket, const uint8_t *data, size_t length);
+
+/*
+ * What the socket sends has this IPv6 extension header, IPV6_HOPOPTS or IPV6_DSTOPTS, of 8 to 256 bytes: with an option in it
+ * that everybody skips.
+ */
+void traffic_set_extension(int socket, int which, unsigned length);
 
 /* Receives until nothing came for quiet_ms; how many. At most a million. */
 unsigned traffic_drain(int socket, unsigned quiet_ms);
