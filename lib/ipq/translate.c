@@ -148,8 +148,8 @@ static enum ipq_kind translate_error(const struct ipq_full_handle *handle, const
 	struct {
 		struct nlmsghdr netlink;
 		struct nlmsgerr error;
-		ipq_peer_msg_t request;
-	} message;
+		ipq_peer_msg_t request; /* right behind its header, as the kernel puts it */
+	} __attribute__((packed)) message;
 	size_t needed = offsetof(__typeof__(message), request);
 
 	memset(&message, 0, sizeof message);
