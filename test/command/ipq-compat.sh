@@ -273,6 +273,12 @@ c_finds attention 4 'a buffer of 512 bytes for a range of 512: packets longer th
 unsigned char buf[SIZE];
 void f(struct ipq_handle *h) { ipq_set_mode(h, IPQ_COPY_PACKET, SIZE); ipq_read(h, buf, sizeof(buf), 0); }
 END
+c_finds attention 4 'a buffer of 600 bytes for a range of 600' 'or a smaller range' <<'END'
+#include <libipq.h>
+static const int size=600;
+unsigned char *buf;
+void f(struct ipq_handle *h) { ipq_set_mode(h, IPQ_COPY_PACKET, size); ipq_read(h, buf, size, 0); }
+END
 c_finds attention 3 'a buffer of 1500 bytes for a range of 65535' 'sizeof(struct nlmsghdr)' <<'END'
 #include <libipq.h>
 unsigned char buf[1500];
@@ -424,7 +430,7 @@ c_finds attention 2 'the module ip_queue is in no kernel' 'take the line out' <<
 int f(void) { return system("modprobe ip_queue"); }
 END
 script_finds attention 1 'looks for the kernel option' 'CONFIG_NETFILTER_NETLINK_QUEUE' <<<'zgrep -q CONFIG_IP_NF_QUEUE=m /proc/config.gz'
-for line in 'iptables -A OUTPUT -p icmp -j QUEUE' 'iptables -t mangle -I FORWARD --jump QUEUE' '-A INPUT -p udp -j QUEUE'; do
+for line in 'iptables -A OUTPUT -p icmp -j QUEUE' 'iptables -t mangle -I FORWARD --jump QUEUE' '-A INPUT -p udp -j QUEUE' 'TARGET="QUEUE"'; do
 	script_finds attention 1 '-j QUEUE fails' '-j NFQUEUE --queue-num 0' <<<"$line"
 done
 c_finds attention 2 '-j QUEUE fails' 'iptables-legacy' <<'END'
@@ -432,12 +438,21 @@ c_finds attention 2 '-j QUEUE fails' 'iptables-legacy' <<'END'
 int f(void) { return execlp("iptables", "iptables", "-A", "INPUT", "-j", "QUEUE", NULL); }
 END
 
+new_tree
+source_file filter.py <<<'from pyroute2.netlink import NETLINK_FIREWALL'
+expect_found attention filter.py:1 'a socket of its own to ip_queue' 'the calls of libipq(3)'
+
 # ---- how it is built ----
 
+makefile_finds note 2 '-lipq stands in front of what needs it' '-lipq behind the files' <<'END'
+filter: filter.c
+	gcc -o filter -lipq filter.c
+END
+
 for line in 'LIBS = /usr/lib/libipq.a' 'LDADD = ../lib/libipq.a -lpthread'; do
-	makefile_finds attention 1 'libipq.a is linked by its name' 'pkg-config --static --libs libipq' <<<"$line"
+	makefile_finds attention 1 'libipq.a is linked by its name' '-l:libipq.a -lmnl -pthread' <<<"$line"
 done
-makefile_finds attention 1 'a static program with -lipq alone' 'pkg-config --static' <<<'LDFLAGS = -static -lipq'
+makefile_finds attention 1 'a static program with -lipq alone' 'without -static' <<<'LDFLAGS = -static -lipq'
 makefile_finds attention 1 'a directory of the iptables sources' 'pkg-config --cflags --libs libipq' \
 	<<<'CFLAGS = -I/usr/src/iptables-1.2.6a/include/libipq'
 makefile_finds note 1 'KERNEL_64_USERSPACE_32' 'none needed' <<<'CFLAGS = -DKERNEL_64_USERSPACE_32'

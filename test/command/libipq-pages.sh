@@ -52,6 +52,8 @@ expect_kept '^nothing needs attention in [0-9]+ files$' "and there is nothing to
 for name in no-large-icmp no-echo; do
 	expect_exit 0 "$name links" "$cc" -Ilib/include -o "$scratch/$name" "$programs/$name.c" -L"$build" -lipq -Wl,-rpath,"$build"
 done
+expect_exit 0 "and with the library inside of it" "$cc" -Ilib/include -o "$scratch/inside" "$programs/no-echo.c" -L"$build" -l:libipq.a \
+	-lmnl -pthread
 expect_exit 0 "the verdict function links" "$cc" -shared -fPIC -Ilib/include -o "$scratch/no-echo.so" "$programs/no-echo-function.c"
 
 # ---- every call has a page ----
@@ -71,7 +73,7 @@ done
 for member in $(sed -n '/^struct ipq_stats/,/^}/s/^\t[a-z0-9_]* \([a-z_]*\);.*/\1/p' lib/include/libipq.h); do
 	expect_output "^\\.It Va $member\$" "so is the counter $member" cat "$man/ipq_ctl.3"
 done
-for member in $(sed -n '/^typedef struct ipq_packet_msg {/,/^}/s/^\t[a-z ]* \([a-z_]*\)\(\[.*\]\)\{0,1\};.*/\1/p' \
+for member in $(sed -n '/^typedef struct ipq_packet_msg {/,/^}/s/^\t[a-z_ ]* \([a-z_]*\)\(\[.*\]\)\{0,1\};.*/\1/p' \
 	lib/include/linux/netfilter_ipv4/ip_queue.h); do
 	expect_output "^\\.It Va (.* , )?$member( ,|\$)" "$member is in ipq_message_type(3)" cat "$man/ipq_message_type.3"
 done
