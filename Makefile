@@ -235,10 +235,16 @@ bench: all bench-programs
 
 MAN_PAGES := $(wildcard tools/man/*.[1-9])
 man_target = $(MANDIR)/man$(subst .,,$(suffix $(1)))/$(notdir $(1))
+# calls that are explained on another's page: NAME:PAGE
+MAN_LINKS := ipq_destroy_handle.3:ipq_create_handle.3 ipq_get_packet.3:ipq_message_type.3 ipq_get_msgerr.3:ipq_message_type.3 \
+	ipq_set_vwmark.3:ipq_set_verdict.3 ipq_perror.3:ipq_errstr.3
+link_name = $(firstword $(subst :, ,$(1)))
+link_page = $(lastword $(subst :, ,$(1)))
 
 install: all
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/verdict $(DESTDIR)$(FUNCTIONDIR)
 	install -m 755 $(OUT)/verdict $(DESTDIR)$(BINDIR)/verdict
+	install -m 755 tools/ipq-compat $(DESTDIR)$(BINDIR)/ipq-compat
 	install -m 644 $(LIB_STATIC) $(DESTDIR)$(LIBDIR)/libverdict.a
 	install -m 644 $(LIB_SHARED) $(DESTDIR)$(LIBDIR)/$(notdir $(LIB_SHARED))
 	ln -sf $(notdir $(LIB_SHARED)) $(DESTDIR)$(LIBDIR)/$(LIB_SONAME)
@@ -247,21 +253,23 @@ install: all
 	install -m 644 $(PUBLIC_HEADERS) $(DESTDIR)$(INCLUDEDIR)/verdict/
 	install -m 644 $(FUNCTIONS) $(DESTDIR)$(FUNCTIONDIR)/
 	$(foreach page,$(MAN_PAGES),install -D -m 644 $(page) $(DESTDIR)$(call man_target,$(page));)
+	$(foreach link,$(MAN_LINKS),echo .so man3/$(call link_page,$(link)) | \
+		install -m 644 /dev/stdin $(DESTDIR)$(call man_target,$(call link_name,$(link)));)
 	install -D -m 644 tools/completion/verdict $(DESTDIR)$(COMPLETIONDIR)/verdict
 	install -D -m 644 README.md $(DESTDIR)$(DOCDIR)/README.md
 
 uninstall:
-	rm -f $(DESTDIR)$(BINDIR)/verdict
+	rm -f $(DESTDIR)$(BINDIR)/verdict $(DESTDIR)$(BINDIR)/ipq-compat
 	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libverdict.a $(notdir $(LIB_SHARED)) $(LIB_SONAME) libverdict.so pkgconfig/verdict.pc)
 	rm -f $(addprefix $(DESTDIR)$(INCLUDEDIR)/verdict/,$(notdir $(PUBLIC_HEADERS)))
 	rm -f $(addprefix $(DESTDIR)$(FUNCTIONDIR)/,$(notdir $(FUNCTIONS)))
-	rm -f $(foreach page,$(MAN_PAGES),$(DESTDIR)$(call man_target,$(page)))
+	rm -f $(foreach page,$(MAN_PAGES) $(foreach link,$(MAN_LINKS),$(call link_name,$(link))),$(DESTDIR)$(call man_target,$(page)))
 	rm -f $(DESTDIR)$(COMPLETIONDIR)/verdict $(DESTDIR)$(DOCDIR)/README.md
 	-rmdir $(DESTDIR)$(INCLUDEDIR)/verdict $(DESTDIR)$(FUNCTIONDIR) $(DESTDIR)$(LIBDIR)/verdict $(DESTDIR)$(DOCDIR) 2>/dev/null
 
 # ---- what can be seen without running it ----
 
-SCRIPTS := tools/demo tools/check tools/install-deps tools/completion/verdict .ci/run bench/run bench/report \
+SCRIPTS := tools/demo tools/check tools/install-deps tools/ipq-compat tools/completion/verdict .ci/run bench/run bench/report \
 	bench/net/drain bench/net/footprint bench/net/script.sh $(wildcard test/command/*.sh) test/support/shell.sh
 
 lint:

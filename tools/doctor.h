@@ -8,6 +8,7 @@
  *	doctor_rules.c     finds in what they print the rules that queue (pure)
  *	doctor_findings.c  what follows from all that (pure)
  *	doctor_report.c    the same for a person, or as JSON
+ *	doctor_ipq.c	   one queue, as /proc/net/ip_queue showed it
  *	doctor.c           options, order, exit status
  *
  * One thread. Looking changes nothing, except that asking may make the kernel load nfnetlink_queue.
@@ -195,5 +196,21 @@ void doctor_report_text(const struct doctor_view *view, const struct doctor_find
 
 /* 0 or -ENOMEM. */
 int doctor_report_json(const struct doctor_view *view, const struct doctor_findings *findings);
+
+/* ---- doctor_ipq.c ---- */
+
+struct doctor_ipq {
+	struct vd_nfq_status status; /* portid 0: nobody reads the queue */
+	uint32_t peer;		     /* process id; the portid when no process can be seen; 0: none */
+	bool is_peer_known;
+	uint32_t maxlen;	     /* at least this many may wait */
+};
+
+/* The number in LIBIPQ_QUEUE, 0 when that is not set; -EINVAL when it is no queue. */
+int doctor_ipq_queue(const char *text);
+
+/* 0, or -errno of the file in /proc. */
+int doctor_ipq_read(struct doctor_ipq *seen, uint16_t queue);
+void doctor_ipq_print(const struct doctor_ipq *seen);
 
 #endif

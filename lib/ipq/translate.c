@@ -145,7 +145,7 @@ static int old_code(const struct ipq_full_handle *handle, const struct vd_nfq_er
 static enum ipq_kind translate_error(const struct ipq_full_handle *handle, const struct vd_nfq_error *error, uint8_t *buffer,
 				     size_t size, size_t *length)
 {
-	struct {
+	struct __attribute__((packed)) { /* the old request follows at once, aligned or not */
 		struct nlmsghdr netlink;
 		struct nlmsgerr error;
 		ipq_peer_msg_t request;

@@ -36,6 +36,12 @@ expect_lines 1 "in one sentence"
 expect_exit 1 "a file that is no namespace fails" "$verdict" doctor --netns /dev/null
 expect_kept "is not a network namespace|may not enter" "and is called so"
 
+expect_exit 2 "--ipq with --json is wrong usage" "$verdict" doctor --ipq --json
+for number in -1 65536 0x5 5x x; do
+	expect_exit 1 "LIBIPQ_QUEUE=$number is no queue" env LIBIPQ_QUEUE="$number" "$verdict" doctor --ipq
+	expect_kept "LIBIPQ_QUEUE is '$number', which is no queue" "and is called so"
+done
+
 if [ "$(id -u)" -ne 0 ]; then
 	skip "rules and readers: needs root"
 	finish
@@ -162,6 +168,78 @@ expect_kept 'queue \? +no bypass computed inet mine input' "a map"
 printf '#!/bin/sh\nexit 3\n' >"$scratch/bin/nft"
 expect_output 'hint +the rules of nft could not be read: it ended with exit status 3' "a program that fails is named" \
 	env PATH="$scratch/bin:$PATH" "$verdict" doctor --netns "$namespace"
+
+# ---- the seven lines of /proc/net/ip_queue ----
+
+# expect_seven TEXT PEER MODE RANGE LENGTH MAXLEN DROPPED LOST: standard output, to the byte
+expect_seven() {
+	local text=$1
+
+	shift
+	printf '%s\n' "Peer PID          : $1" "Copy mode         : $2" "Copy range        : $3" "Queue length      : $4" \
+		"Queue max. length : $5" "Queue dropped     : $6" "Netlink dropped   : $7" >"$scratch/wanted"
+	if [ "$status" -eq 0 ] && cmp -s "$scratch/wanted" "$scratch/seven"; then
+		ok "$text"
+	else
+		not_ok "$text (exit status $status; < wanted, > seen)"
+		diff "$scratch/wanted" "$scratch/seven" | sed 's/^/# /'
+	fi
+}
+
+# seven QUEUE: $scratch/seven is what it prints, $output what it says besides
+seven() {
+	output=$(LIBIPQ_QUEUE=$1 "$verdict" doctor --netns "$namespace" --ipq 2>&1 >"$scratch/seven")
+	status=$?
+}
+
+waits() {
+	inside awk -v queue="$1" -v count="$2" '$1 == queue && $3 == count { found = 1 } END { exit !found }' \
+		/proc/self/net/netfilter/nfnetlink_queue
+}
+
+seven ''
+expect_seven "--ipq: nobody reads queue 0" 0 0 0 0 1024 0 0
+if [ -z "$output" ]; then ok "and there is nothing to add"; else not_ok "and there is nothing to add"; show_output; fi
+expect_exit 1 "--ipq without privilege: exit 1" inside \
+	setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all "$verdict" doctor --ipq
+expect_kept 'may not read the kernel.s queues: that needs root' "says why"
+expect_exit 1 "--ipq in a namespace that is not there fails" "$verdict" doctor --ipq --netns no-such-namespace
+expect_kept "there is no network namespace 'no-such-namespace'" "and is called so"
+
+background nsenter --net="$namespace" -- "$verdict" run --queue 6 --function accept --copy-range 700 --maxlen 1200 --stats none \
+	>"$scratch/reader" 2>&1
+reader=$child
+if ! inside iptables-legacy -A INPUT -p udp -j NFQUEUE --queue-num 6 2>"$scratch/iptables"; then
+	skip "--ipq of a queue with packets in it: no iptables-legacy NFQUEUE here ($(head -n 1 "$scratch/iptables"))"
+elif ! wait_until 5 is_bound 6; then
+	not_ok "verdict run reads queue 6"
+	sed 's/^/# /' "$scratch/reader"
+else
+	seven 6
+	expect_seven "a reader's process, copy mode and range" "$reader" 2 700 0 1024 0 0
+	expect_kept 'the kernel does not tell the length that queue 6 may have: 1024 is what it begins with' \
+		"what the kernel does not tell is said"
+	kill -STOP "$reader"
+	send_udp 3
+	seven 6
+	expect_seven "three packets wait" "$reader" 2 700 3 1024 0 0
+	send_udp 1207
+	wait_until 5 waits 6 1200
+	seven 6
+	expect_seven "1200 wait, and ten were dropped" "$reader" 2 700 1200 1200 10 0
+	expect_kept 'queue 6 may have: 1200 is what waits now' "which is more than the queue begins with"
+	seven 0
+	expect_seven "another queue is another matter" 0 0 0 0 1024 0 0
+
+	portid=$(inside awk '$1 == 6 { print $2 }' /proc/self/net/netfilter/nfnetlink_queue)
+	output=$(LIBIPQ_QUEUE=6 inside unshare --pid --fork --mount-proc "$verdict" doctor --ipq 2>&1 >"$scratch/seven")
+	status=$?
+	expect_seven "where no process can be seen: the portid" "$portid" 2 700 1200 1200 10 0
+	expect_kept 'the process that reads queue 6 is not visible from here' "and that is said"
+	kill -CONT "$reader"
+fi
+kill "$reader"
+inside iptables-legacy -F INPUT 2>/dev/null
 
 # ---- JSON ----
 

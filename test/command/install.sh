@@ -43,7 +43,7 @@ expect_exit 0 "make install" make_here install
 if [ "$failed" -ne 0 ]; then finish; fi
 (cd "$there" && find . -type f -o -type l) | sort >"$scratch/installed"
 
-for file in bin/verdict lib/libverdict.a lib/libverdict.so lib/libverdict.so.0 lib/pkgconfig/verdict.pc include/verdict/engine.h \
+for file in bin/verdict bin/ipq-compat lib/libverdict.a lib/libverdict.so lib/libverdict.so.0 lib/pkgconfig/verdict.pc include/verdict/engine.h \
 	include/verdict/function.h include/verdict/packet.h lib/verdict/functions/accept.so lib/verdict/functions/match.so \
 	share/bash-completion/completions/verdict share/doc/verdict/README.md; do
 	expect_file "$prefix/$file" "$file"
@@ -180,6 +180,14 @@ for page in tools/man/*.[1-9]; do
 			man --manpath="$prefix/share/man" -w "$section" "$name"
 	else
 		expect_file "$prefix/share/man/man$section/$name.$section" "$name($section)"
+	fi
+done
+for name in ipq_destroy_handle ipq_get_packet ipq_get_msgerr ipq_set_vwmark ipq_perror; do
+	if command -v man >/dev/null; then
+		expect_output "^[[:space:]]+[a-z _,0-9()]*$name" "man finds $name(3)" \
+			man --manpath="$prefix/share/man" -E ascii 3 "$name"
+	else
+		expect_file "$prefix/share/man/man3/$name.3" "$name(3)"
 	fi
 done
 expect_exit 0 "the completion can be read by bash" bash -n "$prefix/share/bash-completion/completions/verdict"
