@@ -270,7 +270,7 @@ uninstall:
 # ---- what can be seen without running it ----
 
 SCRIPTS := tools/demo tools/check tools/install-deps tools/ipq-compat tools/completion/verdict .ci/run bench/run bench/report \
-	bench/net/drain bench/net/footprint bench/net/script.sh $(wildcard test/command/*.sh) test/support/shell.sh
+	bench/net/drain bench/net/live bench/net/footprint bench/net/script.sh $(wildcard test/command/*.sh) test/support/shell.sh
 
 lint:
 	shellcheck -x $(SCRIPTS)

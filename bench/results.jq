@@ -52,6 +52,10 @@ def drained($verdict; $place): [.summary[] | select(.verdict == $verdict)][$plac
 
 def cpu_ns: .cpu_us_per_packet * 1000;
 
+# ---- results of bench/net/live ----
+
+def live_command: "sudo bench/net/live --rounds \(.rounds) --seconds \(.seconds)";
+
 # ---- results of bench/micro ----
 
 def micro_command($environment):
