@@ -104,13 +104,16 @@ LIB_SONAME := libverdict.so.$(SOVERSION)
 IPQ_STATIC := $(OUT)/libipq.a
 IPQ_SHARED := $(OUT)/libipq.so.$(IPQ_VERSION)
 IPQ_SONAME := libipq.so.$(IPQ_SOVERSION)
+# the example program of libipq's manual, where it can be had
+IPQ_EXAMPLE := $(firstword $(wildcard $(addsuffix /passer.c,$(VERDICT_SEED) ../shared/seed)))
+IPQ_PROGRAMS := $(patsubst test/ipq/%.c,$(OUT)/test/ipq/%,$(wildcard test/ipq/*.c)) $(if $(IPQ_EXAMPLE),$(OUT)/test/ipq/example)
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .PHONY: all lib test-programs bench-programs help clean demo check test bench fuzz asan ubsan tsan install uninstall lint FORCE
 
 lib: $(LIB_STATIC) $(LIB_SHARED) $(OUT)/libverdict.so $(OUT)/verdict.pc $(IPQ_STATIC) $(IPQ_SHARED) $(OUT)/libipq.so $(OUT)/libipq.pc
-test-programs: $(TESTS) $(TEST_FUNCTIONS)
+test-programs: $(TESTS) $(TEST_FUNCTIONS) $(IPQ_PROGRAMS)
 bench-programs: $(NET_PROGRAMS) $(MICRO_PROGRAMS)
 all: lib $(OUT)/verdict $(FUNCTIONS) $(NET_PROGRAMS)
 
@@ -190,13 +193,32 @@ $(OUT)/test/functions/%.so: test/functions/%.c $(OUT)/flags
 	$(call say,SO,$@)
 	$(Q)$(CC) -Ilib/include $(CPPFLAGS) -std=gnu11 $(WARNINGS) -fPIC -shared -MMD -MP $(SANITIZE) $(CFLAGS) $(LDFLAGS) -o $@ $<
 
+# programs as old as libipq, and how they are built today
+IPQ_CFLAGS = -std=gnu17 -Werror=implicit-function-declaration -Ilib/include $(SANITIZE) $(CFLAGS)
+IPQ_LIBS = -L$(OUT) -lipq -Wl,-rpath,'$$ORIGIN/../..'
+define compile_ipq_program
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)gcc $(IPQ_CFLAGS) -MMD -MP -o $@ $< $(IPQ_LIBS)
+endef
+$(OUT)/test/ipq/%: test/ipq/%.c $(OUT)/libipq.so $(OUT)/flags
+	$(compile_ipq_program)
+$(OUT)/test/ipq/example: $(IPQ_EXAMPLE) $(OUT)/libipq.so $(OUT)/flags
+	$(compile_ipq_program)
+
 # they load functions, and the trees beside them
 $(TESTS): | $(FUNCTIONS) $(TEST_FUNCTIONS)
+
+# a test of libipq uses it as a program does; what translates messages is not to be seen from there
+IPQ_TESTS := $(filter $(OUT)/test/unit/test_ipq_% $(OUT)/test/kernel/test_ipq_%,$(TESTS))
+$(IPQ_TESTS): TEST_LIBS = $(IPQ_LIBS)
+$(OUT)/test/unit/test_ipq_translate: TEST_LIBS = $(IPQ_STATIC)
+$(IPQ_TESTS): $(IPQ_STATIC) $(OUT)/libipq.so | $(IPQ_PROGRAMS)
 
 $(OUT)/test/%: $(OUT)/obj/test/%.o $(SUPPORT_OBJECTS) $(LIB_STATIC)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS_ALL) -Wl,--dynamic-list=lib/functions.list -o $@ $< $(SUPPORT_OBJECTS) -Wl,--whole-archive $(LIB_STATIC) -Wl,--no-whole-archive $(LIB_LIBS) -lcmocka
+	$(Q)$(CC) $(LDFLAGS_ALL) -Wl,--dynamic-list=lib/functions.list -o $@ $< $(SUPPORT_OBJECTS) -Wl,--whole-archive $(LIB_STATIC) -Wl,--no-whole-archive $(TEST_LIBS) $(LIB_LIBS) -lcmocka
 
 NET_LIBS_yardstick := -lnetfilter_queue -lmnl
 $(OUT)/bench/net/%: $(OUT)/obj/bench/net/%.o
