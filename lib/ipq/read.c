@@ -133,9 +133,14 @@ PUBLIC ssize_t ipq_read(const struct ipq_handle *h, unsigned char *buf, size_t l
 	}
 }
 
+/* A program's buffer is an array of bytes, which may lie anywhere. */
+
 PUBLIC int ipq_message_type(const unsigned char *buf)
 {
-	return ((const struct nlmsghdr *)buf)->nlmsg_type;
+	struct nlmsghdr netlink;
+
+	memcpy(&netlink, buf, sizeof netlink);
+	return netlink.nlmsg_type;
 }
 
 PUBLIC ipq_packet_msg_t *ipq_get_packet(const unsigned char *buf)
@@ -145,5 +150,8 @@ PUBLIC ipq_packet_msg_t *ipq_get_packet(const unsigned char *buf)
 
 PUBLIC int ipq_get_msgerr(const unsigned char *buf)
 {
-	return -((const struct nlmsgerr *)NLMSG_DATA(buf))->error;
+	int error;
+
+	memcpy(&error, buf + NLMSG_HDRLEN + offsetof(struct nlmsgerr, error), sizeof error);
+	return -error;
 }
