@@ -8,7 +8,9 @@
 #define _IP_QUEUE_H
 
 #include <stddef.h>
+#ifndef _LINUX_IF_H /* after the kernel's, the C library's cannot be included any more */
 #include <net/if.h>
+#endif
 
 /* A packet, after the netlink header, as ipq_read() leaves it. */
 typedef struct ipq_packet_msg {
@@ -24,7 +26,7 @@ typedef struct ipq_packet_msg {
 	unsigned char hw_addrlen;
 	unsigned char hw_addr[8];	/* the sender's, on the link */
 	size_t data_len;		/* bytes of payload */
-	unsigned char payload[0];
+	__extension__ unsigned char payload[0];
 } ipq_packet_msg_t;
 
 /* What ipq_set_mode() says. */
@@ -38,7 +40,7 @@ typedef struct ipq_verdict_msg {
 	unsigned int value;	/* NF_ACCEPT, ... */
 	unsigned long id;
 	size_t data_len;
-	unsigned char payload[0];
+	__extension__ unsigned char payload[0];
 } ipq_verdict_msg_t;
 
 typedef struct ipq_peer_msg {
