@@ -15,7 +15,7 @@
 
 #define CHOICE_BUILD 1
 #define CHOICE_TYPE 2	/* make it a packet message, whatever the rest is */
-#define CHOICE_LENGTH 4 /* of the right length */
+#define CHOICE_LENGTH 4 /* of the right length; of a built one: not that of the datagram */
 #define CHOICE_FAMILY 8
 #define CHOICE_LARGE 16 /* a payload of tens of thousands of bytes */
 #define CHOICE_PLACE 32 /* that begins near the end of the first piece */
@@ -193,6 +193,8 @@ static void fill(struct bytes *bytes, const uint8_t *choices, const uint8_t *dat
 {
 	if (choices[0] & CHOICE_BUILD) {
 		build(bytes, choices[0], data, size);
+		if (choices[0] & CHOICE_LENGTH) /* the datagram goes on behind the message */
+			bytes_put_fill(bytes, 0x5a, choices[2]);
 	} else {
 		bytes_reset(bytes);
 		memset(bytes->data, 0, 64);
