@@ -16,6 +16,7 @@
 #define CHOICE_BUILD 1
 #define CHOICE_TYPE 2	/* make it a packet message, whatever the rest is */
 #define CHOICE_LENGTH 4 /* of the right length; of a built one: not that of the datagram */
+#define CHOICE_SHORT CHOICE_TYPE
 #define CHOICE_FAMILY 8
 #define CHOICE_LARGE 16 /* a payload of tens of thousands of bytes */
 #define CHOICE_PLACE 32 /* that begins near the end of the first piece */
@@ -136,7 +137,7 @@ static struct found look(const struct bytes *bytes)
 }
 
 /* What holds for any input. */
-static void check_sanity(const struct ipq_full_handle *handle, const struct ipq_delivered *delivered)
+static void check_sanity(const struct ipq_full_handle *handle, const struct ipq_delivered *delivered, uint32_t message_length)
 {
 	struct nlmsghdr netlink;
 	struct ipq_packet_head head;
@@ -164,6 +165,7 @@ static void check_sanity(const struct ipq_full_handle *handle, const struct ipq_
 	memcpy(&head, delivered->buffer, HEAD);
 	must(head.packet.data_len <= delivered->length - HEAD, "more data than there is");
 	must(delivered->length - HEAD - head.packet.data_len < 4, "more than padding behind the data");
+	must(head.packet.data_len < message_length, "more data than the message had");
 	must(head.packet.hw_addrlen <= sizeof head.packet.hw_addr, "a hardware address without end");
 	must(memchr(head.packet.indev_name, 0, IFNAMSIZ) && memchr(head.packet.outdev_name, 0, IFNAMSIZ), "a name without end");
 }
@@ -195,9 +197,11 @@ static void fill(struct bytes *bytes, const uint8_t *choices, const uint8_t *dat
 		build(bytes, choices[0], data, size);
 		if (choices[0] & CHOICE_LENGTH) /* the datagram goes on behind the message */
 			bytes_put_fill(bytes, 0x5a, choices[2]);
+		if (choices[0] & CHOICE_SHORT) /* or the message ends within an attribute */
+			((struct nlmsghdr *)bytes->data)->nlmsg_len -= choices[1] % (((struct nlmsghdr *)bytes->data)->nlmsg_len - 20);
 	} else {
 		bytes_reset(bytes);
-		memset(bytes->data, 0, 64);
+		memset(bytes->data, 0, NLMSG_HDRLEN);
 		bytes_put(bytes, data, (uint32_t)size);
 		if (choices[0] & CHOICE_LENGTH && bytes->used >= 20)
 			memcpy(bytes->data, &bytes->used, 4);
@@ -226,8 +230,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	room = room < SIZE_MIN ? SIZE_MIN : room;
 	received = data[0] & CHOICE_CUT ? bytes.used * data[2] / 256u : bytes.used;
 	delivered = ipq_deliver(&handle, bytes.data, received, room, data[2] % 8);
-	check_sanity(&handle, &delivered);
-	must(!(data[0] & CHOICE_BUILD) || (found.is_packet && found.is_well_formed), "the builder builds badly");
+	check_sanity(&handle, &delivered, ((const struct nlmsghdr *)bytes.data)->nlmsg_len);
+	must(!(data[0] & CHOICE_BUILD) || data[0] & CHOICE_SHORT || (found.is_packet && found.is_well_formed), "the builder builds badly");
 	if (found.is_packet && found.is_well_formed && received == bytes.used)
 		check_packet(&found, &delivered);
 	ipq_deliver_free(&delivered);
