@@ -8,8 +8,28 @@
 #define _IP_QUEUE_H
 
 #include <stddef.h>
-#ifndef _LINUX_IF_H /* after the kernel's, the C library's cannot be included any more */
+
+/*
+ * Programs got <net/if.h> from here. It cannot follow the kernel's <linux/if.h>; and where headers of the kernel came first, that
+ * one has to hear of it, or would define the same again.
+ */
+#ifndef _LINUX_IF_H
 #include <net/if.h>
+#if defined __USE_MISC && defined __UAPI_DEF_IF_IFREQ
+#undef __UAPI_DEF_IF_IFCONF
+#define __UAPI_DEF_IF_IFCONF 0
+#undef __UAPI_DEF_IF_IFMAP
+#define __UAPI_DEF_IF_IFMAP 0
+#undef __UAPI_DEF_IF_IFNAMSIZ
+#define __UAPI_DEF_IF_IFNAMSIZ 0
+#undef __UAPI_DEF_IF_IFREQ
+#define __UAPI_DEF_IF_IFREQ 0
+#undef __UAPI_DEF_IF_NET_DEVICE_FLAGS
+#define __UAPI_DEF_IF_NET_DEVICE_FLAGS 0
+#endif
+#endif
+#ifndef IFNAMSIZ
+#define IFNAMSIZ 16
 #endif
 
 /* A packet, after the netlink header, as ipq_read() leaves it. */
