@@ -221,6 +221,8 @@ $(OUT)/test/%: $(OUT)/obj/test/%.o $(SUPPORT_OBJECTS) $(LIB_STATIC)
 	$(Q)$(CC) $(LDFLAGS_ALL) -Wl,--dynamic-list=lib/functions.list -o $@ $< $(SUPPORT_OBJECTS) -Wl,--whole-archive $(LIB_STATIC) -Wl,--no-whole-archive $(TEST_LIBS) $(LIB_LIBS) -lcmocka
 
 NET_LIBS_yardstick := -lnetfilter_queue -lmnl
+NET_LIBS_ipqloop = $(IPQ_LIBS)
+$(OUT)/bench/net/ipqloop: $(OUT)/libipq.so
 $(OUT)/bench/net/%: $(OUT)/obj/bench/net/%.o
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
