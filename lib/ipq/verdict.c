@@ -59,8 +59,11 @@ static int send_message(const struct ipq_full_handle *handle, struct message *me
 		{.iov_base = (void *)(uintptr_t)payload, .iov_len = payload_length},
 	};
 	struct msghdr header = {.msg_name = &kernel, .msg_namelen = sizeof kernel, .msg_iov = iov,
-				.msg_iovlen = payload_length ? 2 : 1};
+				.msg_iovlen = 2};
 
+	if (!payload_length) /* one piece is sent for less */
+		return sendto(handle->public.fd, message, message->netlink.nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof kernel) < 0 ?
+			       -errno : 0;
 	return sendmsg(handle->public.fd, &header, 0) < 0 ? -errno : 0;
 }
 

@@ -64,7 +64,7 @@ typedef struct ipq_verdict_msg {
 } ipq_verdict_msg_t;
 
 typedef struct ipq_peer_msg {
-	union {
+	__extension__ union {
 		ipq_verdict_msg_t verdict;
 		ipq_mode_msg_t mode;
 	} msg;
