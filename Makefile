@@ -86,6 +86,7 @@ TEST_FUNCTION_SOURCES := $(wildcard test/functions/*.c)
 NET_SOURCES := $(wildcard bench/net/*.c)
 MICRO_SOURCES := $(wildcard bench/micro/*.cc)
 PUBLIC_HEADERS := $(wildcard lib/include/verdict/*.h)
+IPQ_HEADERS := libipq.h libipq/libipq.h libipq/compat/linux/netfilter.h linux/netfilter_ipv4/ip_queue.h
 
 object = $(patsubst %,$(OUT)/obj/%.o,$(basename $(1)))
 LIB_OBJECTS := $(call object,$(LIB_SOURCES))
@@ -173,7 +174,7 @@ $(OUT)/libipq.so: $(IPQ_SHARED)
 $(OUT)/libipq.pc: Makefile $(OUT)/flags
 	$(Q)printf '%s\n' 'prefix=$(PREFIX)' 'includedir=$(INCLUDEDIR)' 'libdir=$(LIBDIR)' '' \
 		'Name: libipq' 'Description: the old interface to packets that netfilter queues' 'Version: $(VERSION)' \
-		'Cflags: -I$${includedir}' 'Libs: -L$${libdir} -lipq' \
+		'Cflags: -I$${includedir} -I$${includedir}/libipq/compat' 'Libs: -L$${libdir} -lipq' \
 		'Libs.private: $(MNL_LIBS) -pthread' > $@
 
 # the tool holds the library, and lends its packet calls to the functions that it loads
@@ -194,7 +195,7 @@ $(OUT)/test/functions/%.so: test/functions/%.c $(OUT)/flags
 	$(Q)$(CC) -Ilib/include $(CPPFLAGS) -std=gnu11 $(WARNINGS) -fPIC -shared -MMD -MP $(SANITIZE) $(CFLAGS) $(LDFLAGS) -o $@ $<
 
 # programs as old as libipq, and how they are built today
-IPQ_CFLAGS = -std=gnu17 -Werror=implicit-function-declaration -Ilib/include $(SANITIZE) $(CFLAGS)
+IPQ_CFLAGS = -std=gnu17 -Werror=implicit-function-declaration -Ilib/include -Ilib/include/libipq/compat $(SANITIZE) $(CFLAGS)
 IPQ_LIBS = -L$(OUT) -lipq -Wl,-rpath,'$$ORIGIN/../..'
 define compile_ipq_program
 	@mkdir -p $(@D)
@@ -265,6 +266,12 @@ install: all
 	ln -sf $(LIB_SONAME) $(DESTDIR)$(LIBDIR)/libverdict.so
 	install -m 644 $(OUT)/verdict.pc $(DESTDIR)$(LIBDIR)/pkgconfig/verdict.pc
 	install -m 644 $(PUBLIC_HEADERS) $(DESTDIR)$(INCLUDEDIR)/verdict/
+	install -m 644 $(IPQ_STATIC) $(DESTDIR)$(LIBDIR)/libipq.a
+	install -m 644 $(IPQ_SHARED) $(DESTDIR)$(LIBDIR)/$(notdir $(IPQ_SHARED))
+	ln -sf $(notdir $(IPQ_SHARED)) $(DESTDIR)$(LIBDIR)/$(IPQ_SONAME)
+	ln -sf $(IPQ_SONAME) $(DESTDIR)$(LIBDIR)/libipq.so
+	install -m 644 $(OUT)/libipq.pc $(DESTDIR)$(LIBDIR)/pkgconfig/libipq.pc
+	$(foreach header,$(IPQ_HEADERS),install -D -m 644 lib/include/$(header) $(DESTDIR)$(INCLUDEDIR)/$(header);)
 	install -m 644 $(FUNCTIONS) $(DESTDIR)$(FUNCTIONDIR)/
 	$(foreach page,$(MAN_PAGES),install -D -m 644 $(page) $(DESTDIR)$(call man_target,$(page));)
 	install -D -m 644 tools/completion/verdict $(DESTDIR)$(COMPLETIONDIR)/verdict
@@ -273,11 +280,14 @@ install: all
 uninstall:
 	rm -f $(DESTDIR)$(BINDIR)/verdict
 	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libverdict.a $(notdir $(LIB_SHARED)) $(LIB_SONAME) libverdict.so pkgconfig/verdict.pc)
+	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libipq.a $(notdir $(IPQ_SHARED)) $(IPQ_SONAME) libipq.so pkgconfig/libipq.pc)
+	rm -f $(addprefix $(DESTDIR)$(INCLUDEDIR)/,$(IPQ_HEADERS))
 	rm -f $(addprefix $(DESTDIR)$(INCLUDEDIR)/verdict/,$(notdir $(PUBLIC_HEADERS)))
 	rm -f $(addprefix $(DESTDIR)$(FUNCTIONDIR)/,$(notdir $(FUNCTIONS)))
 	rm -f $(foreach page,$(MAN_PAGES),$(DESTDIR)$(call man_target,$(page)))
 	rm -f $(DESTDIR)$(COMPLETIONDIR)/verdict $(DESTDIR)$(DOCDIR)/README.md
-	-rmdir $(DESTDIR)$(INCLUDEDIR)/verdict $(DESTDIR)$(FUNCTIONDIR) $(DESTDIR)$(LIBDIR)/verdict $(DESTDIR)$(DOCDIR) 2>/dev/null
+	-rmdir $(DESTDIR)$(INCLUDEDIR)/verdict $(DESTDIR)$(FUNCTIONDIR) $(DESTDIR)$(LIBDIR)/verdict $(DESTDIR)$(DOCDIR) \
+		$(addprefix $(DESTDIR)$(INCLUDEDIR)/,libipq/compat/linux libipq/compat libipq linux/netfilter_ipv4 linux) 2>/dev/null
 
 # ---- what can be seen without running it ----
 

@@ -63,12 +63,20 @@ typedef struct ipq_verdict_msg {
 	__extension__ unsigned char payload[0];
 } ipq_verdict_msg_t;
 
+/* pedants of C++ do not like a struct that ends in no bytes within another */
+#ifdef __GNUC__
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpedantic"
+#endif
 typedef struct ipq_peer_msg {
-	__extension__ union {
+	union {
 		ipq_verdict_msg_t verdict;
 		ipq_mode_msg_t mode;
 	} msg;
 } ipq_peer_msg_t;
+#ifdef __GNUC__
+#pragma GCC diagnostic pop
+#endif
 
 enum {
 	IPQ_COPY_NONE,		/* nothing is handed up: packets are dropped */
