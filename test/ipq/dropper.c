@@ -13,7 +13,6 @@ static struct ipq_handle *h;
 static void
 done (int sig)
 {
-	ipq_destroy_handle (h);
 	_exit (sig == SIGTERM ? 0 : 1);
 }
 
