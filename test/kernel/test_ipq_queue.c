@@ -331,7 +331,7 @@ static void only_the_kernel_may_talk_to_it(void **state)
 	stranger = ipq_create_handle(0, PF_INET);
 	to.nl_pid = handle->local.nl_pid;
 	assert_int_equal(sendto(stranger->fd, forged, sizeof forged, 0, (struct sockaddr *)&to, sizeof to), sizeof forged);
-	assert_int_equal(ipq_read(handle, ipq_buffer, sizeof ipq_buffer, 0), -1);
+	assert_int_equal(ipq_read(handle, ipq_buffer, sizeof ipq_buffer, ipq_wait_us()), -1);
 	assert_string_equal(ipq_errstr(), "Failed to receive netlink message");
 	pass_one(handle, "the kernel's own");
 	ipq_destroy_handle(stranger);

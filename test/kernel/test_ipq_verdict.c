@@ -439,7 +439,8 @@ static struct segments pass_stream(struct ipq_handle *handle, pthread_t thread)
 static void streams_come_in_segments(void **state)
 {
 	(void)state;
-	for (unsigned is_gso = 0; is_gso < 2; is_gso++) {
+	for (unsigned round = 0; round < 3; round++) { /* as it is at first, on, and off again */
+		bool is_gso = round == 1;
 		struct traffic_tcp tcp = {.address = VD_NET_FAR_V4, .port = 7001, .upload = 4 << 20, .timeout_ms = 10000};
 		struct ipq_handle *handle;
 		struct segments seen;
@@ -449,8 +450,10 @@ static void streams_come_in_segments(void **state)
 		vd_net_set_offload(VD_NET_NEAR_DEVICE, true);
 		vd_net_command("iptables-legacy -A OUTPUT -p tcp -j QUEUE");
 		handle = ipq_open(PF_INET, IPQ_COPY_PACKET, 0);
-		if (is_gso)
+		if (round > 0)
 			assert_int_equal(ipq_ctl(handle, IPQ_CTL_SET_GSO, 1), 1);
+		if (round > 1)
+			assert_int_equal(ipq_ctl(handle, IPQ_CTL_SET_GSO, 0), 1);
 		tcp.client = net.near;
 		tcp.server = net.far;
 		assert_int_equal(pthread_create(&thread, NULL, transfer, &tcp), 0);
