@@ -10,6 +10,7 @@
 #include <sys/select.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 
 #include "lib/nfq/nfq.h"
 
@@ -51,6 +52,14 @@ static bool find_queue(uint16_t queue, struct vd_nfq_status *status)
 	assert_true(descriptor >= 0);
 	close(descriptor);
 	return !result;
+}
+
+static bool is_taken(void *unused)
+{
+	struct vd_nfq_status status;
+
+	(void)unused;
+	return find_queue(0, &status);
 }
 
 /* One packet through the handle, seen at both ends. */
@@ -338,6 +347,37 @@ static void only_the_kernel_may_talk_to_it(void **state)
 	ipq_destroy_handle(handle);
 }
 
+/* Daemons open a handle, and go on in a child that outlives its parent. */
+static void a_child_takes_the_handle_with_it(void **state)
+{
+	struct ipq_handle *handle;
+	int status = -1;
+	pid_t child;
+
+	(void)state;
+	set_up("QUEUE");
+	handle = ipq_create_handle(0, PF_INET);
+	assert_non_null(handle);
+	child = fork();
+	if (!child) {
+		bool is_good = ipq_set_mode(handle, IPQ_COPY_PACKET, 2048) == 56;
+
+		for (unsigned i = 0; i < 3 && is_good; i++)
+			is_good = ipq_read(handle, ipq_buffer, sizeof ipq_buffer, ipq_wait_us()) > 0 &&
+				  ipq_message_type(ipq_buffer) == IPQM_PACKET &&
+				  ipq_set_verdict(handle, ipq_get_packet(ipq_buffer)->packet_id, NF_ACCEPT, 0, NULL) == 40;
+		_exit(!is_good);
+	}
+	ipq_destroy_handle(handle);
+	assert_true(traffic_wait_until(is_taken, NULL, 2000));
+	for (unsigned i = 0; i < 3; i++) {
+		ipq_send_text(sender, VD_NET_FAR_V4, "to the child");
+		ipq_expect_text(receiver, "to the child");
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
 /* ---- modes ---- */
 
 static void modes_copy_what_they_say(void **state)
@@ -483,6 +523,7 @@ int main(void)
 		TEST(bad_verdicts_and_modes_are_refused),
 		TEST(without_privilege_the_kernel_says_so),
 		TEST(only_the_kernel_may_talk_to_it),
+		TEST(a_child_takes_the_handle_with_it),
 		TEST(modes_copy_what_they_say),
 		TEST(timeouts_are_in_microseconds),
 		TEST(a_signal_ends_the_wait),
