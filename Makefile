@@ -87,6 +87,7 @@ NET_SOURCES := $(wildcard bench/net/*.c)
 MICRO_SOURCES := $(wildcard bench/micro/bench_*.cc)
 MICRO_SUPPORT_SOURCES := $(wildcard bench/micro/*.c)
 PUBLIC_HEADERS := $(wildcard lib/include/verdict/*.h)
+IPQ_HEADERS := libipq.h libipq/libipq.h libipq/compat/linux/netfilter.h linux/netfilter_ipv4/ip_queue.h
 
 object = $(patsubst %,$(OUT)/obj/%.o,$(basename $(1)))
 LIB_OBJECTS := $(call object,$(LIB_SOURCES))
@@ -106,13 +107,16 @@ LIB_SONAME := libverdict.so.$(SOVERSION)
 IPQ_STATIC := $(OUT)/libipq.a
 IPQ_SHARED := $(OUT)/libipq.so.$(IPQ_VERSION)
 IPQ_SONAME := libipq.so.$(IPQ_SOVERSION)
+# the example program of libipq's manual, where it can be had
+IPQ_EXAMPLE := $(firstword $(wildcard $(addsuffix /passer.c,$(VERDICT_SEED) ../shared/seed)))
+IPQ_PROGRAMS := $(patsubst test/ipq/%.c,$(OUT)/test/ipq/%,$(wildcard test/ipq/*.c)) $(if $(IPQ_EXAMPLE),$(OUT)/test/ipq/example)
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .PHONY: all lib test-programs bench-programs help clean demo check test bench fuzz asan ubsan tsan install uninstall lint FORCE
 
 lib: $(LIB_STATIC) $(LIB_SHARED) $(OUT)/libverdict.so $(OUT)/verdict.pc $(IPQ_STATIC) $(IPQ_SHARED) $(OUT)/libipq.so $(OUT)/libipq.pc
-test-programs: $(TESTS) $(TEST_FUNCTIONS)
+test-programs: $(TESTS) $(TEST_FUNCTIONS) $(IPQ_PROGRAMS)
 bench-programs: $(NET_PROGRAMS) $(MICRO_PROGRAMS)
 all: lib $(OUT)/verdict $(FUNCTIONS) $(NET_PROGRAMS)
 
@@ -172,7 +176,7 @@ $(OUT)/libipq.so: $(IPQ_SHARED)
 $(OUT)/libipq.pc: Makefile $(OUT)/flags
 	$(Q)printf '%s\n' 'prefix=$(PREFIX)' 'includedir=$(INCLUDEDIR)' 'libdir=$(LIBDIR)' '' \
 		'Name: libipq' 'Description: the old interface to packets that netfilter queues' 'Version: $(VERSION)' \
-		'Cflags: -I$${includedir}' 'Libs: -L$${libdir} -lipq' \
+		'Cflags: -I$${includedir} -I$${includedir}/libipq/compat' 'Libs: -L$${libdir} -lipq' \
 		'Libs.private: $(MNL_LIBS) -pthread' > $@
 
 # the tool holds the library, and lends its packet calls to the functions that it loads
@@ -192,17 +196,38 @@ $(OUT)/test/functions/%.so: test/functions/%.c $(OUT)/flags
 	$(call say,SO,$@)
 	$(Q)$(CC) -Ilib/include $(CPPFLAGS) -std=gnu11 $(WARNINGS) -fPIC -shared -MMD -MP $(SANITIZE) $(CFLAGS) $(LDFLAGS) -o $@ $<
 
+# programs as old as libipq, and how they are built today
+IPQ_CFLAGS = -std=gnu17 -Werror=implicit-function-declaration -Ilib/include -Ilib/include/libipq/compat $(SANITIZE) $(CFLAGS)
+IPQ_LIBS = -L$(OUT) -lipq -Wl,-rpath,'$$ORIGIN/../..'
+define compile_ipq_program
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)gcc $(IPQ_CFLAGS) -MMD -MP -o $@ $< $(IPQ_LIBS)
+endef
+$(OUT)/test/ipq/%: test/ipq/%.c $(OUT)/libipq.so $(OUT)/flags
+	$(compile_ipq_program)
+$(OUT)/test/ipq/example: $(IPQ_EXAMPLE) $(OUT)/libipq.so $(OUT)/flags
+	$(compile_ipq_program)
+
 # they load functions, and the trees beside them
 $(TESTS): | $(FUNCTIONS) $(TEST_FUNCTIONS)
+
+# a test of libipq uses it as a program does; what translates messages is not to be seen from there
+IPQ_TESTS := $(filter $(OUT)/test/unit/test_ipq_% $(OUT)/test/kernel/test_ipq_%,$(TESTS))
+$(IPQ_TESTS): TEST_LIBS = $(IPQ_LIBS)
+$(OUT)/test/unit/test_ipq_translate: TEST_LIBS = $(IPQ_STATIC)
+$(IPQ_TESTS): $(IPQ_STATIC) $(OUT)/libipq.so | $(IPQ_PROGRAMS)
 
 $(OUT)/test/%: $(OUT)/obj/test/%.o $(SUPPORT_OBJECTS) $(LIB_STATIC)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS_ALL) -Wl,--dynamic-list=lib/functions.list -o $@ $< $(SUPPORT_OBJECTS) -Wl,--whole-archive $(LIB_STATIC) -Wl,--no-whole-archive $(LIB_LIBS) -lcmocka
+	$(Q)$(CC) $(LDFLAGS_ALL) -Wl,--dynamic-list=lib/functions.list -o $@ $< $(SUPPORT_OBJECTS) -Wl,--whole-archive $(LIB_STATIC) -Wl,--no-whole-archive $(TEST_LIBS) $(LIB_LIBS) -lcmocka
 
 NET_LIBS_yardstick := -lnetfilter_queue -lmnl
 NET_LIBS_allocations := $(LIB_STATIC) $(LIB_LIBS)
 $(OUT)/bench/net/allocations: $(LIB_STATIC)
+NET_LIBS_ipqloop = $(IPQ_LIBS)
+$(OUT)/bench/net/ipqloop: $(OUT)/libipq.so
 $(OUT)/bench/net/%: $(OUT)/obj/bench/net/%.o
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
@@ -251,6 +276,12 @@ install: all
 	ln -sf $(LIB_SONAME) $(DESTDIR)$(LIBDIR)/libverdict.so
 	install -m 644 $(OUT)/verdict.pc $(DESTDIR)$(LIBDIR)/pkgconfig/verdict.pc
 	install -m 644 $(PUBLIC_HEADERS) $(DESTDIR)$(INCLUDEDIR)/verdict/
+	install -m 644 $(IPQ_STATIC) $(DESTDIR)$(LIBDIR)/libipq.a
+	install -m 644 $(IPQ_SHARED) $(DESTDIR)$(LIBDIR)/$(notdir $(IPQ_SHARED))
+	ln -sf $(notdir $(IPQ_SHARED)) $(DESTDIR)$(LIBDIR)/$(IPQ_SONAME)
+	ln -sf $(IPQ_SONAME) $(DESTDIR)$(LIBDIR)/libipq.so
+	install -m 644 $(OUT)/libipq.pc $(DESTDIR)$(LIBDIR)/pkgconfig/libipq.pc
+	$(foreach header,$(IPQ_HEADERS),install -D -m 644 lib/include/$(header) $(DESTDIR)$(INCLUDEDIR)/$(header);)
 	install -m 644 $(FUNCTIONS) $(DESTDIR)$(FUNCTIONDIR)/
 	$(foreach page,$(MAN_PAGES),install -D -m 644 $(page) $(DESTDIR)$(call man_target,$(page));)
 	$(foreach link,$(MAN_LINKS),echo .so man3/$(call link_page,$(link)) | \
@@ -261,11 +292,14 @@ install: all
 uninstall:
 	rm -f $(DESTDIR)$(BINDIR)/verdict $(DESTDIR)$(BINDIR)/ipq-compat
 	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libverdict.a $(notdir $(LIB_SHARED)) $(LIB_SONAME) libverdict.so pkgconfig/verdict.pc)
+	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libipq.a $(notdir $(IPQ_SHARED)) $(IPQ_SONAME) libipq.so pkgconfig/libipq.pc)
+	rm -f $(addprefix $(DESTDIR)$(INCLUDEDIR)/,$(IPQ_HEADERS))
 	rm -f $(addprefix $(DESTDIR)$(INCLUDEDIR)/verdict/,$(notdir $(PUBLIC_HEADERS)))
 	rm -f $(addprefix $(DESTDIR)$(FUNCTIONDIR)/,$(notdir $(FUNCTIONS)))
 	rm -f $(foreach page,$(MAN_PAGES) $(foreach link,$(MAN_LINKS),$(call link_name,$(link))),$(DESTDIR)$(call man_target,$(page)))
 	rm -f $(DESTDIR)$(COMPLETIONDIR)/verdict $(DESTDIR)$(DOCDIR)/README.md
-	-rmdir $(DESTDIR)$(INCLUDEDIR)/verdict $(DESTDIR)$(FUNCTIONDIR) $(DESTDIR)$(LIBDIR)/verdict $(DESTDIR)$(DOCDIR) 2>/dev/null
+	-rmdir $(DESTDIR)$(INCLUDEDIR)/verdict $(DESTDIR)$(FUNCTIONDIR) $(DESTDIR)$(LIBDIR)/verdict $(DESTDIR)$(DOCDIR) \
+		$(addprefix $(DESTDIR)$(INCLUDEDIR)/,libipq/compat/linux libipq/compat libipq linux/netfilter_ipv4 linux) 2>/dev/null
 
 # ---- what can be seen without running it ----
 
@@ -288,9 +322,9 @@ lint:
 
 FUZZ_SECONDS ?= 60
 FUZZERS := $(patsubst test/fuzz/%.c,build/fuzz/%,$(wildcard test/fuzz/*.c))
-FUZZ_SOURCES := $(wildcard lib/packet/*.c) lib/nfq/message.c test/support/bytes.c
+FUZZ_SOURCES := $(wildcard lib/packet/*.c) lib/nfq/message.c lib/nfq/status.c lib/ipq/translate.c lib/ipq/devices.c test/support/bytes.c
 
-build/fuzz/%: test/fuzz/%.c $(FUZZ_SOURCES) $(wildcard lib/*/*.h lib/include/verdict/*.h)
+build/fuzz/%: test/fuzz/%.c $(FUZZ_SOURCES) $(wildcard lib/*/*.h lib/include/*.h lib/include/verdict/*.h test/support/*.h)
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$@)
 	$(Q)clang $(CPPFLAGS_ALL) -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(FUZZ_SOURCES) -lmnl

@@ -30,9 +30,18 @@ extern "C" {
 
 #ifdef DEBUG_LIBIPQ
 #include <stdio.h>
+#endif
+#ifdef __GNUC__ /* older languages than C99 and C++11 know no such macros */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wvariadic-macros"
+#endif
+#ifdef DEBUG_LIBIPQ
 #define LDEBUG(...) fprintf(stderr, __VA_ARGS__)
 #else
 #define LDEBUG(...)
+#endif
+#ifdef __GNUC__
+#pragma GCC diagnostic pop
 #endif
 
 #ifndef MSG_TRUNC

@@ -43,24 +43,29 @@ static int get_stats(struct ipq_full_handle *handle, struct ipq_stats *stats)
 	return 1;
 }
 
+/* What was changed takes effect now, or with the first mode. Unlocks the settings. */
+static int apply(struct ipq_full_handle *handle)
+{
+	int result = handle->has_mode ? ipq_configure(handle) : 0;
+
+	pthread_mutex_unlock(&handle->settings);
+	return result ? fail(IPQ_ERR_SEND, -result) : 1;
+}
+
 static int set_maxlen(struct ipq_full_handle *handle, unsigned int maxlen)
 {
-	int result;
-
 	if (!maxlen)
 		return fail(IPQ_ERR_SUPP, EINVAL);
+	pthread_mutex_lock(&handle->settings);
 	handle->maxlen = maxlen;
-	result = handle->has_mode ? ipq_configure(handle) : 0;
-	return result ? fail(IPQ_ERR_SEND, -result) : 1;
+	return apply(handle);
 }
 
 static int set_gso(struct ipq_full_handle *handle, bool is_gso)
 {
-	int result;
-
+	pthread_mutex_lock(&handle->settings);
 	handle->is_gso = is_gso;
-	result = handle->has_mode ? ipq_configure(handle) : 0;
-	return result ? fail(IPQ_ERR_SEND, -result) : 1;
+	return apply(handle);
 }
 
 static int set_buffer(struct ipq_full_handle *handle, unsigned int bytes)

@@ -63,6 +63,7 @@ PUBLIC struct ipq_handle *(ipq_create_handle)(uint32_t flags, uint32_t protocol)
 	handle->maxlen = IPQ_MAXLEN_DEFAULT;
 	atomic_init(&handle->truncated, NF_DROP);
 	pthread_mutex_init(&handle->devices.lock, NULL);
+	pthread_mutex_init(&handle->settings, NULL);
 	handle->public.fd = handle->nfq.descriptor;
 	fill_addresses(&handle->public, &handle->nfq);
 	size_buffer(&handle->nfq);
@@ -77,6 +78,7 @@ PUBLIC int ipq_destroy_handle(struct ipq_handle *h)
 		return 0;
 	vd_nfq_close(&handle->nfq);
 	pthread_mutex_destroy(&handle->devices.lock);
+	pthread_mutex_destroy(&handle->settings);
 	free(handle);
 	return 0;
 }

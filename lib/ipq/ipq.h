@@ -79,11 +79,15 @@ struct ipq_full_handle {
 	struct ipq_devices devices;
 	uint16_t queue;
 	uint8_t family;	       /* AF_INET or AF_INET6 */
+
+	/* under `settings`, nfq.bound too */
+	pthread_mutex_t settings;
 	bool has_mode;
 	uint8_t mode;	       /* IPQ_COPY_*, the same numbers as NFQNL_COPY_* */
 	size_t range;
 	uint32_t maxlen;
 	bool is_gso;
+
 	_Atomic int truncated; /* NF_DROP, NF_ACCEPT, or -1 */
 
 	/* relaxed: counters */
@@ -101,7 +105,7 @@ static inline struct ipq_full_handle *ipq_full(const struct ipq_handle *handle)
 
 /* ---- mode.c ---- */
 
-/* Sends mode, range, length and flags to the kernel. 0 or -errno; a refusal comes as a message. */
+/* Sends mode, range, length and flags to the kernel. 0 or -errno; a refusal comes as a message. Under `settings`. */
 int ipq_configure(struct ipq_full_handle *handle);
 
 /* ---- translate.c ---- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * ip_queue had one reader, the first that set a mode; here that is who binds the queue. A refusal comes as a message that
- * ipq_read() hands on, as it did then: so it is left on the socket, and what the kernel charges for it tells that it is there.
+ * ipq_read() hands on, as it did then: so it is left on the socket.
  */
 #include "ipq.h"
 
@@ -37,15 +37,20 @@ static int provoke_refusal(struct ipq_full_handle *handle)
 	return sendto(handle->public.fd, &request, sizeof request, 0, (struct sockaddr *)&kernel, sizeof kernel) < 0 ? -errno : 0;
 }
 
-/* Whether the kernel refused what was just sent. Only packets could hide it, and before the queue is bound there are none. */
+/*
+ * Whether the kernel refused what was just sent. What it says of its queues is sure. Where that cannot be read, the refusal itself
+ * tells, if no other thread reads at this moment; only packets could hide it, and before the queue is bound there are none.
+ */
 static bool was_refused(const struct ipq_full_handle *handle, struct vd_nfq_charge before)
 {
-	struct vd_nfq_charge after = vd_nfq_read_charge(&handle->nfq);
+	struct vd_nfq_charge after;
 	struct vd_nfq_status status;
+	int result = vd_nfq_status_of(handle->nfq.status_descriptor, handle->queue, &status);
 
-	if (before.is_known && after.is_known)
-		return after.bytes != before.bytes || after.drops != before.drops;
-	return vd_nfq_status_of(handle->nfq.status_descriptor, handle->queue, &status) || status.portid != handle->nfq.portid;
+	if (!result || result == -ENOENT)
+		return result || status.portid != handle->nfq.portid;
+	after = vd_nfq_read_charge(&handle->nfq);
+	return after.bytes != before.bytes || after.drops != before.drops;
 }
 
 /* Sends all settings; the first time, takes the queue. 0 or -errno. */
@@ -82,10 +87,12 @@ PUBLIC int ipq_set_mode(const struct ipq_handle *h, uint8_t mode, size_t len)
 	if (mode > IPQ_COPY_MAX) {
 		result = provoke_refusal(handle);
 	} else {
+		pthread_mutex_lock(&handle->settings);
 		handle->mode = mode;
 		handle->range = mode == IPQ_COPY_PACKET ? len : 0;
 		handle->has_mode = true;
 		result = ipq_configure(handle);
+		pthread_mutex_unlock(&handle->settings);
 	}
 	return result ? fail(-result) : SENT;
 }

@@ -50,8 +50,11 @@ static int wait_until(const struct ipq_handle *h, int64_t deadline_us)
 	return ready;
 }
 
-/* The whole datagram's length; its beginning is in `incoming`, the rest in the buffer as far as it fits. */
-static ssize_t receive(const struct ipq_handle *h, struct ipq_incoming *incoming, unsigned char *buf, size_t len)
+/*
+ * The whole datagram's length; its beginning is in `incoming`, the rest in the buffer as far as it fits. 0: another thread
+ * took it, and MSG_DONTWAIT is among the flags.
+ */
+static ssize_t receive(const struct ipq_handle *h, struct ipq_incoming *incoming, unsigned char *buf, size_t len, int flags)
 {
 	size_t room = len > IPQ_REST_OFFSET ? len - IPQ_REST_OFFSET : 0;
 	struct iovec iov[2] = {
@@ -60,8 +63,10 @@ static ssize_t receive(const struct ipq_handle *h, struct ipq_incoming *incoming
 	};
 	struct sockaddr_nl from = {0};
 	struct msghdr message = {.msg_name = &from, .msg_namelen = sizeof from, .msg_iov = iov, .msg_iovlen = 2};
-	ssize_t received = recvmsg(h->fd, &message, MSG_TRUNC);
+	ssize_t received = recvmsg(h->fd, &message, MSG_TRUNC | flags);
 
+	if (received < 0 && errno == EAGAIN && flags)
+		return 0;
 	if (received < 0)
 		return fail(IPQ_ERR_RECV, received);
 	if (message.msg_namelen != sizeof from || from.nl_pid) /* only the kernel may talk to us */
@@ -106,9 +111,11 @@ PUBLIC ssize_t ipq_read(const struct ipq_handle *h, unsigned char *buf, size_t l
 	for (;;) {
 		if (timeout && (ready = wait_until(h, deadline_us)) <= 0)
 			return ready;
-		received = receive(h, &incoming, buf, len);
+		received = receive(h, &incoming, buf, len, timeout ? MSG_DONTWAIT : 0);
 		if (received < 0)
 			return received;
+		if (!received)
+			continue;
 		switch (ipq_translate(handle, &incoming, (size_t)received, buf, len, &length)) {
 		case IPQ_PACKET:
 			count(handle, incoming.packet.id);
@@ -133,9 +140,14 @@ PUBLIC ssize_t ipq_read(const struct ipq_handle *h, unsigned char *buf, size_t l
 	}
 }
 
+/* A program's buffer is an array of bytes, which may lie anywhere. */
+
 PUBLIC int ipq_message_type(const unsigned char *buf)
 {
-	return ((const struct nlmsghdr *)buf)->nlmsg_type;
+	struct nlmsghdr netlink;
+
+	memcpy(&netlink, buf, sizeof netlink);
+	return netlink.nlmsg_type;
 }
 
 PUBLIC ipq_packet_msg_t *ipq_get_packet(const unsigned char *buf)
@@ -145,5 +157,8 @@ PUBLIC ipq_packet_msg_t *ipq_get_packet(const unsigned char *buf)
 
 PUBLIC int ipq_get_msgerr(const unsigned char *buf)
 {
-	return -((const struct nlmsgerr *)NLMSG_DATA(buf))->error;
+	int error;
+
+	memcpy(&error, buf + NLMSG_HDRLEN + offsetof(struct nlmsgerr, error), sizeof error);
+	return -error;
 }

@@ -71,14 +71,17 @@ static void fill_head(struct ipq_full_handle *handle, struct ipq_packet_head *he
 static uint32_t payload_length(const struct ipq_incoming *incoming, size_t received)
 {
 	const struct vd_packet *packet = &incoming->packet;
-	size_t at = packet->data_offset - offsetof(struct ipq_incoming, beginning), length;
+	size_t at = packet->data_offset - offsetof(struct ipq_incoming, beginning), length, end;
+	struct nlmsghdr netlink;
 	struct nlattr attribute;
 
 	if (!packet->room) /* no payload in it */
 		return 0;
+	memcpy(&netlink, incoming->beginning, sizeof netlink);
 	memcpy(&attribute, incoming->beginning + at - sizeof attribute, sizeof attribute);
 	length = attribute.nla_len - sizeof attribute;
-	return (uint32_t)(length < received - at ? length : received - at);
+	end = netlink.nlmsg_len < received ? netlink.nlmsg_len : received;
+	return (uint32_t)(length < end - at ? length : end - at);
 }
 
 /* Puts both pieces of the payload where they belong, as far as they fit. */
@@ -114,7 +117,11 @@ static enum ipq_kind translate_packet(struct ipq_full_handle *handle, struct ipq
 		*length = size;
 		return IPQ_PACKET_CUT;
 	}
-	*length = head.netlink.nlmsg_len < size ? head.netlink.nlmsg_len : size;
+	*length = head.netlink.nlmsg_len;
+	if (*length > size) { /* without room for the padding it does without */
+		*length = size;
+		memcpy(buffer, &(uint32_t){(uint32_t)size}, sizeof head.netlink.nlmsg_len);
+	}
 	memset(buffer + end, 0, *length - end);
 	return IPQ_PACKET;
 }
@@ -179,8 +186,9 @@ enum ipq_kind ipq_translate(struct ipq_full_handle *handle, struct ipq_incoming 
 	bool is_cut = received > capacity;
 	struct vd_nfq_error error;
 
+	/* one more than there is: so `room` tells a payload that begins with the second piece from none */
 	switch (vd_nfq_read_message(&incoming->packet, incoming->beginning, (uint32_t)(is_cut ? capacity : received),
-				    (uint32_t)capacity, is_cut, &error)) {
+				    (uint32_t)capacity + 1, is_cut, &error)) {
 	case VD_NFQ_PACKET:
 		return translate_packet(handle, incoming, received, buffer, size, length);
 	case VD_NFQ_ERROR:

@@ -23,16 +23,18 @@ struct message {
 	uint8_t more[16]; /* a mark, and the payload's attribute */
 };
 
-static void begin(struct message *message, const struct ipq_full_handle *handle, ipq_id_t id, uint32_t verdict)
+static void begin(struct message *message, const struct ipq_full_handle *handle, ipq_id_t wide_id, uint32_t verdict)
 {
+	uint32_t id = wide_id <= UINT32_MAX ? (uint32_t)wide_id : 0; /* which is no packet's, as the wide one was */
+
 	*message = (struct message){
 		.netlink = {.nlmsg_len = offsetof(struct message, more),
 			    .nlmsg_type = NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_VERDICT,
 			    .nlmsg_flags = NLM_F_REQUEST,
-			    .nlmsg_seq = (uint32_t)id},
+			    .nlmsg_seq = id},
 		.netfilter = {.version = NFNETLINK_V0, .res_id = htons(handle->queue)},
 		.verdict_attribute = {.nla_len = NLA_HDRLEN + sizeof message->verdict, .nla_type = NFQA_VERDICT_HDR},
-		.verdict = {.verdict = htonl(verdict), .id = htonl((uint32_t)id)},
+		.verdict = {.verdict = htonl(verdict), .id = htonl(id)},
 	};
 }
 
@@ -57,8 +59,11 @@ static int send_message(const struct ipq_full_handle *handle, struct message *me
 		{.iov_base = (void *)(uintptr_t)payload, .iov_len = payload_length},
 	};
 	struct msghdr header = {.msg_name = &kernel, .msg_namelen = sizeof kernel, .msg_iov = iov,
-				.msg_iovlen = payload_length ? 2 : 1};
+				.msg_iovlen = 2};
 
+	if (!payload_length) /* one piece is sent for less */
+		return sendto(handle->public.fd, message, message->netlink.nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof kernel) < 0 ?
+			       -errno : 0;
 	return sendmsg(handle->public.fd, &header, 0) < 0 ? -errno : 0;
 }
 

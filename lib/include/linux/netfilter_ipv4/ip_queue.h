@@ -8,7 +8,29 @@
 #define _IP_QUEUE_H
 
 #include <stddef.h>
+
+/*
+ * Programs got <net/if.h> from here. It cannot follow the kernel's <linux/if.h>; and where headers of the kernel came first, that
+ * one has to hear of it, or would define the same again.
+ */
+#ifndef _LINUX_IF_H
 #include <net/if.h>
+#if defined __USE_MISC && defined __UAPI_DEF_IF_IFREQ
+#undef __UAPI_DEF_IF_IFCONF
+#define __UAPI_DEF_IF_IFCONF 0
+#undef __UAPI_DEF_IF_IFMAP
+#define __UAPI_DEF_IF_IFMAP 0
+#undef __UAPI_DEF_IF_IFNAMSIZ
+#define __UAPI_DEF_IF_IFNAMSIZ 0
+#undef __UAPI_DEF_IF_IFREQ
+#define __UAPI_DEF_IF_IFREQ 0
+#undef __UAPI_DEF_IF_NET_DEVICE_FLAGS
+#define __UAPI_DEF_IF_NET_DEVICE_FLAGS 0
+#endif
+#endif
+#ifndef IFNAMSIZ
+#define IFNAMSIZ 16
+#endif
 
 /* A packet, after the netlink header, as ipq_read() leaves it. */
 typedef struct ipq_packet_msg {
@@ -24,7 +46,7 @@ typedef struct ipq_packet_msg {
 	unsigned char hw_addrlen;
 	unsigned char hw_addr[8];	/* the sender's, on the link */
 	size_t data_len;		/* bytes of payload */
-	unsigned char payload[0];
+	__extension__ unsigned char payload[0];
 } ipq_packet_msg_t;
 
 /* What ipq_set_mode() says. */
@@ -38,15 +60,23 @@ typedef struct ipq_verdict_msg {
 	unsigned int value;	/* NF_ACCEPT, ... */
 	unsigned long id;
 	size_t data_len;
-	unsigned char payload[0];
+	__extension__ unsigned char payload[0];
 } ipq_verdict_msg_t;
 
+/* pedants of C++ do not like a struct that ends in no bytes within another */
+#ifdef __GNUC__
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpedantic"
+#endif
 typedef struct ipq_peer_msg {
 	union {
 		ipq_verdict_msg_t verdict;
 		ipq_mode_msg_t mode;
 	} msg;
 } ipq_peer_msg_t;
+#ifdef __GNUC__
+#pragma GCC diagnostic pop
+#endif
 
 enum {
 	IPQ_COPY_NONE,		/* nothing is handed up: packets are dropped */
