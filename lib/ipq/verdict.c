@@ -53,17 +53,14 @@ static void put(struct message *message, uint16_t type, const void *value, size_
 /* 0 or -errno: it was not sent. */
 static int send_message(const struct ipq_full_handle *handle, struct message *message, const void *payload, size_t payload_length)
 {
-	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
 	struct iovec iov[2] = {
 		{.iov_base = message, .iov_len = message->netlink.nlmsg_len - payload_length},
 		{.iov_base = (void *)(uintptr_t)payload, .iov_len = payload_length},
 	};
-	struct msghdr header = {.msg_name = &kernel, .msg_namelen = sizeof kernel, .msg_iov = iov,
-				.msg_iovlen = 2};
+	struct msghdr header = {.msg_iov = iov, .msg_iovlen = 2};
 
 	if (!payload_length) /* one piece is sent for less */
-		return sendto(handle->public.fd, message, message->netlink.nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof kernel) < 0 ?
-			       -errno : 0;
+		return send(handle->public.fd, message, message->netlink.nlmsg_len, 0) < 0 ? -errno : 0;
 	return sendmsg(handle->public.fd, &header, 0) < 0 ? -errno : 0;
 }
 
