@@ -6,6 +6,7 @@ include "results";
 def environment: $environment[0];
 def drain: $drain[0];
 def drain_one_cpu: $drain_one_cpu[0];
+def libipq: $libipq[0];
 def live: $live[0];
 def engine: $engine[0];
 def packet: $packet[0];
@@ -13,10 +14,10 @@ def ring: $ring[0];
 def footprint: $footprint[0];
 
 def claims:
-	def drained_by($what): drained("accept"; 1) as $it | drained("accept"; 0) as $other |
+	def drained_by($what): drained("accept"; 2) as $it | drained("accept"; 0) as $other |
 		["packets accepted in a second, out of a full queue, \($what)",
 		 "\($it.kpps * 1000 | fixed(0)): \($it.ratio | fixed(2)) times \($other.program)", (drain_command | code)];
-	(drain_one_cpu | drained("accept"; 1) | cpu_ns) as $packet |
+	(drain_one_cpu | drained("accept"; 2) | cpu_ns) as $packet |
 	(engine | repetitions_of("engine/workers:1/writers:0/lanes:1") | map(.own_ns) | median) as $own |
 	"# How fast verdict is",
 	([(drain | drained_by("on all \(environment.cpus) CPUs")),
@@ -38,20 +39,24 @@ def machine:
 	  ["load before the first benchmark", (.load | fixed(2))]] | table(["", ""]; 2));
 
 def full_queue:
-	def part($title): "", "### \($title)", (drain_command | command),
-		([.summary[] | [.verdict, .program, "\(.kpps | fixed(1)) (\(.kpps_min | fixed(1)) – \(.kpps_max | fixed(1)))",
-		  (.cpu_us_per_packet | fixed(2)), "\(.ratio | fixed(2)) (\(.ratio_min | fixed(2)) – \(.ratio_max | fixed(2)))"]] |
-		 table(["verdict", "program", "1,000 packets/s", "CPU µs/packet", "ratio"]; 2));
+	def part($title): "", "### \($title)", (drain_command | command), drain_table;
 	("A full queue" | heading),
 	("\(drain.packets | grouped) packets with \(drain.payload_bytes) bytes of UDP payload, in \(drain.flows) flows, wait in
 	the queue of a stopped program. It is woken, and the time until the queue is empty counts: reading, deciding and
 	answering, and the rest of the way on which the kernel takes an accepted packet, over a veth pair to a rule that counts
 	and drops it. Every accepted packet has to arrive there, and no dropped one. The sender's work is over by then. \"yardstick
-	mnl\" is the loop that libnetfilter_queue's own documentation teaches (`bench/net/yardstick.c`); both decide the same,
-	and nothing else." | paragraph),
+	mnl\" is the loop that libnetfilter_queue's own documentation teaches, \"yardstick classic\" that of its older interface, with
+	a callback (`bench/net/yardstick.c`); all decide the same, and nothing else." | paragraph),
 	("Programs take turns, for \(drain.rounds) rounds. Figures are medians, in parentheses the least and the greatest. The ratio
 	is that to the first program in the same round, because a machine's speed wanders." | paragraph),
 	(drain | part("All CPUs")), (drain_one_cpu | part("One CPU"));
+
+def old_programs:
+	("Programs that use libipq" | heading),
+	("sudo bench/net/drain --libipq --rounds \(libipq.rounds)" | command),
+	("The read-and-accept loop over libipq, against the same loop over libnetfilter_queue, packet by packet; a full queue as
+	above. libipq is to cost no more than 1.05 times as much." | paragraph),
+	(libipq | drain_table);
 
 def live_traffic:
 	("Live" | heading),
@@ -113,7 +118,7 @@ def taken:
 	   ["calls of free() during them", .allocations.frees, 0]] | table(["what", "measured", "at most"]; 1)));
 
 def limits:
-	(drain | drained("accept"; 1)) as $all | (drain_one_cpu | drained("accept"; 1)) as $one |
+	(drain | drained("accept"; 2)) as $all | (drain_one_cpu | drained("accept"; 2)) as $one |
 	def own($threads): engine | repetitions_of("engine/\($threads)/lanes:1") | map(.own_ns) | median | "\(fixed(1)) ns";
 	("Limits, and what is weak" | heading), "",
 	("*The kernel is the limit.* A cheaper engine would hardly show. What is gained over the plain loop is gained by asking
@@ -139,4 +144,4 @@ def closing:
 	`bench/report` writes this file from them; `bench/report --check` says whether it is up to date." | paragraph);
 
 "<!-- written by bench/report from bench/results, not by hand -->",
-claims, machine, full_queue, live_traffic, engine_alone, parts, taken, limits, closing
+claims, machine, full_queue, live_traffic, old_programs, engine_alone, parts, taken, limits, closing

@@ -52,6 +52,11 @@ def drained($verdict; $place): [.summary[] | select(.verdict == $verdict)][$plac
 
 def cpu_ns: .cpu_us_per_packet * 1000;
 
+def drain_table:
+	[.summary[] | [.verdict, .program, "\(.kpps | fixed(1)) (\(.kpps_min | fixed(1)) – \(.kpps_max | fixed(1)))",
+	 (.cpu_us_per_packet | fixed(2)), "\(.ratio | fixed(2)) (\(.ratio_min | fixed(2)) – \(.ratio_max | fixed(2)))"]] |
+	table(["verdict", "program", "1,000 packets/s", "CPU µs/packet", "ratio"]; 2);
+
 # ---- results of bench/net/live ----
 
 def live_command: "sudo bench/net/live --rounds \(.rounds) --seconds \(.seconds)";
