@@ -6,6 +6,7 @@
 #   make test         unit, sim, kernel and command tests of this build only
 #   make bench        micro-benchmarks and end-to-end runs; BENCH_SECONDS=N for longer ones
 #   make asan ubsan tsan   the same build under a sanitizer, in build/asan ...
+#   make arm64        the tests of what is written for arm64, by a cross compiler
 #   make fuzz         libFuzzer targets, FUZZ_SECONDS=60 each (needs clang)
 #   make install      DESTDIR=, PREFIX=/usr/local, LIBDIR=$(PREFIX)/lib
 #   make uninstall    what install put there
@@ -109,7 +110,7 @@ IPQ_SONAME := libipq.so.$(IPQ_SOVERSION)
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all lib test-programs bench-programs help clean demo check test bench fuzz asan ubsan tsan install uninstall lint FORCE
+.PHONY: all lib test-programs bench-programs help clean demo check test bench fuzz asan ubsan tsan install uninstall lint arm64 FORCE
 
 lib: $(LIB_STATIC) $(LIB_SHARED) $(OUT)/libverdict.so $(OUT)/verdict.pc $(IPQ_STATIC) $(IPQ_SHARED) $(OUT)/libipq.so $(OUT)/libipq.pc
 test-programs: $(TESTS) $(TEST_FUNCTIONS)
@@ -212,6 +213,20 @@ $(OUT)/bench/micro/%: $(OUT)/obj/bench/micro/%.o $(MICRO_SUPPORT_OBJECTS) $(LIB_
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CXX) $(LDFLAGS_ALL) -o $@ $< $(MICRO_SUPPORT_OBJECTS) $(LIB_STATIC) $(LIB_LIBS) -lbenchmark
+
+# ---- arm64: what is written for it, by a cross compiler and without any library; tools/check runs it under qemu-user ----
+
+ARM64_CC ?= aarch64-linux-gnu-gcc
+ARM64_TESTS := $(patsubst test/%.c,build/arm64/test/%,$(wildcard test/unit/test_checksum*.c))
+ARM64_SOURCES := $(wildcard lib/packet/checksum*.c) test/support/guarded.c test/support/random.c
+
+build/arm64/test/%: test/%.c $(ARM64_SOURCES) $(wildcard lib/packet/*.h test/support/*.h test/arm64/*.h) Makefile
+	@mkdir -p $(@D)
+	$(call say,ARM64,$@)
+	$(Q)$(ARM64_CC) -Itest/arm64 -I. -D_GNU_SOURCE -std=gnu11 $(WARNINGS) -O2 -g -fsanitize=undefined \
+		-fno-sanitize-recover=all -static -o $@ $< $(ARM64_SOURCES)
+
+arm64: $(ARM64_TESTS)
 
 .SECONDARY:
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)
