@@ -24,7 +24,7 @@ static const struct vd_checksum_kernel *const checksum_kernels[] = {
 static const struct vd_crc32c_kernel *const crc32c_kernels[] = {
 	&vd_crc32c_table,
 #if defined(__x86_64__)
-	&vd_crc32c_sse42,
+	&vd_crc32c_sse42, &vd_crc32c_avx512,
 #elif defined(__aarch64__)
 	&vd_crc32c_arm, &vd_crc32c_arm_pmull,
 #endif
