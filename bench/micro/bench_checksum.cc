@@ -2,7 +2,7 @@
 //
 // What checksums cost: every kernel that this CPU can run, and what others have (checksum_peers.h), on the same bytes.
 //
-//	sum/WHO/size:N/place:P		the sum of N bytes, folded to 16 bits; P bytes behind an address that is aligned to 64
+//	sum/WHO/size:N/place:P		the sum of N bytes, folded to 16 bits, P bytes behind a multiple of 64
 //	sum_chained/...			each sum has to wait for the one before it: latency
 //	copy/WHO/...			copy and sum in one pass; memcpy() alone; memcpy() and then our fastest sum
 //	crc32c/WHO/...
@@ -158,8 +158,10 @@ void add(const char *family, const char *who, std::uint32_t size, std::uint32_t 
 void add_sums(std::uint32_t place)
 {
 	for (std::uint32_t size : SIZES) {
-		for (unsigned i = 0; vd_checksum_kernel(i); i++)
-			add("sum", vd_checksum_kernel(i)->name, size, place, sum, vd_checksum_kernel(i), size, place);
+		const struct vd_checksum_kernel *kernel;
+
+		for (unsigned i = 0; (kernel = vd_checksum_kernel(i)); i++)
+			add("sum", kernel->name, size, place, sum, kernel, size, place);
 		for (const struct checksum_peer *peer = checksum_peers; peer->name; peer++)
 			add("sum", peer->name, size, place, peer_sum, peer, size, place);
 	}
@@ -168,8 +170,10 @@ void add_sums(std::uint32_t place)
 void add_copies(std::uint32_t place)
 {
 	for (std::uint32_t size : COPIED_SIZES) {
-		for (unsigned i = 0; vd_checksum_kernel(i); i++)
-			add("copy", vd_checksum_kernel(i)->name, size, place, copy, vd_checksum_kernel(i)->copy, size, place);
+		const struct vd_checksum_kernel *kernel;
+
+		for (unsigned i = 0; (kernel = vd_checksum_kernel(i)); i++)
+			add("copy", kernel->name, size, place, copy, kernel->copy, size, place);
 		add("copy", "memcpy", size, place, copy, copy_only, size, place);
 		add("copy", "memcpy_then_sum", size, place, copy, copy_then_sum, size, place);
 	}
@@ -178,8 +182,10 @@ void add_copies(std::uint32_t place)
 void add_crcs(std::uint32_t place)
 {
 	for (std::uint32_t size : SIZES) {
-		for (unsigned i = 0; vd_crc32c_kernel(i); i++)
-			add("crc32c", vd_crc32c_kernel(i)->name, size, place, crc32c, vd_crc32c_kernel(i)->add, size, place);
+		const struct vd_crc32c_kernel *kernel;
+
+		for (unsigned i = 0; (kernel = vd_crc32c_kernel(i)); i++)
+			add("crc32c", kernel->name, size, place, crc32c, kernel->add, size, place);
 		for (const struct crc32c_peer *peer = crc32c_peers; peer->name; peer++)
 			add("crc32c", peer->name, size, place, crc32c, peer->add, size, place);
 	}
@@ -191,12 +197,14 @@ void add_updates()
 
 	benchmark::RegisterBenchmark("update/16", [](benchmark::State &state) {
 		update(state, [](std::uint16_t checksum_be, bytes from, bytes to) {
-			return vd_checksum_update16_be(checksum_be, field<std::uint16_t>(from), field<std::uint16_t>(to));
+			return vd_checksum_update16_be(checksum_be, field<std::uint16_t>(from),
+						       field<std::uint16_t>(to));
 		});
 	});
 	benchmark::RegisterBenchmark("update/32", [](benchmark::State &state) {
 		update(state, [](std::uint16_t checksum_be, bytes from, bytes to) {
-			return vd_checksum_update32_be(checksum_be, field<std::uint32_t>(from), field<std::uint32_t>(to));
+			return vd_checksum_update32_be(checksum_be, field<std::uint32_t>(from),
+						       field<std::uint32_t>(to));
 		});
 	});
 	benchmark::RegisterBenchmark("update/128", [](benchmark::State &state) {
@@ -219,9 +227,12 @@ int main(int argc, char **argv)
 		add_copies(place);
 		add_crcs(place);
 	}
-	for (std::uint32_t size : CHAINED_SIZES)
-		for (unsigned i = 0; vd_checksum_kernel(i); i++)
-			add("sum_chained", vd_checksum_kernel(i)->name, size, 0, sum_chained, vd_checksum_kernel(i), size);
+	for (std::uint32_t size : CHAINED_SIZES) {
+		const struct vd_checksum_kernel *kernel;
+
+		for (unsigned i = 0; (kernel = vd_checksum_kernel(i)); i++)
+			add("sum_chained", kernel->name, size, 0, sum_chained, kernel, size);
+	}
 	add_updates();
 	arguments.insert(arguments.begin() + 1, by_turns);
 	arguments.push_back(nullptr);
