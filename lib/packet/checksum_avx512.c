@@ -100,8 +100,6 @@ AVX512 VD_PASS uint32_t pass(uint8_t *to, const uint8_t *from, size_t length, bo
 	uint64_t sum = 0;
 	size_t at = 0;
 
-	if (length < SHORT)
-		return vd_words_fold(vd_words_rest(to, from, 0, length, is_copy));
 	while (at < length) {
 		size_t chunk = length - at < CHUNK ? length - at : CHUNK;
 		struct sums sums[UNROLLED] = {0};
@@ -127,16 +125,28 @@ AVX512 VD_PASS uint32_t sum_aligned(const uint8_t *from, size_t length)
 	return vd_words_fold(before & 1 ? total << 8 : total);
 }
 
-AVX512 static uint32_t sum(const void *data, uint32_t length)
+/* Not inline: what these need of the stack is nothing that short data should pay for. */
+AVX512 __attribute__((noinline)) static uint32_t sum_long(const uint8_t *from, uint32_t length)
 {
 	if (length >= ALIGNED_FROM && length <= CHUNK - 64)
-		return sum_aligned(data, length);
-	return pass(NULL, data, length, false);
+		return sum_aligned(from, length);
+	return pass(NULL, from, length, false);
 }
 
-AVX512 static uint32_t copy(void *restrict to, const void *restrict from, uint32_t length)
+AVX512 __attribute__((noinline)) static uint32_t copy_long(uint8_t *restrict to, const uint8_t *restrict from,
+							  uint32_t length)
 {
 	return pass(to, from, length, true);
+}
+
+static uint32_t sum(const void *data, uint32_t length)
+{
+	return length < SHORT ? vd_words_fold(vd_words_rest(NULL, data, 0, length, false)) : sum_long(data, length);
+}
+
+static uint32_t copy(void *restrict to, const void *restrict from, uint32_t length)
+{
+	return length < SHORT ? vd_words_fold(vd_words_rest(to, from, 0, length, true)) : copy_long(to, from, length);
 }
 
 /* Ice Lake, Zen 4 and later. The ones before them that have AVX-512 lower their clock to use it. */
