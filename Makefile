@@ -6,6 +6,7 @@
 #   make test         unit, sim, kernel and command tests of this build only
 #   make bench        micro-benchmarks and end-to-end runs; BENCH_SECONDS=N for longer ones
 #   make asan ubsan tsan   the same build under a sanitizer, in build/asan ...
+#   make arm64        the tests of what is written for arm64, by a cross compiler
 #   make fuzz         libFuzzer targets, FUZZ_SECONDS=60 each (needs clang)
 #   make install      DESTDIR=, PREFIX=/usr/local, LIBDIR=$(PREFIX)/lib
 #   make uninstall    what install put there
@@ -71,6 +72,12 @@ MNL_CFLAGS := $(shell $(PKG_CONFIG) --cflags libmnl 2>/dev/null)
 MNL_LIBS := $(shell $(PKG_CONFIG) --libs libmnl 2>/dev/null)
 LIB_LIBS := $(shell $(PKG_CONFIG) --libs libmnl libpcap 2>/dev/null) -ldl
 TOOL_LIBS := $(shell $(PKG_CONFIG) --libs jansson 2>/dev/null)
+# what benchmarks compare with, if it is there: libdpdk-dev, of which headers are enough, and libisal-dev
+DPDK_CFLAGS := $(shell $(PKG_CONFIG) --exists libdpdk 2>/dev/null && echo -DHAS_DPDK=1 && $(PKG_CONFIG) --cflags libdpdk)
+ISAL_CFLAGS := $(shell $(PKG_CONFIG) --exists libisal 2>/dev/null && echo -DHAS_ISAL=1 && $(PKG_CONFIG) --cflags libisal)
+ICELAKE := $(if $(filter x86_64,$(shell uname -m)),-march=icelake-server)
+PEER_CFLAGS := $(or $(filter -D%,$(DPDK_CFLAGS)),-DHAS_DPDK=0) $(or $(ISAL_CFLAGS),-DHAS_ISAL=0)
+PEER_LIBS := -lnetfilter_queue $(shell $(PKG_CONFIG) --libs libisal 2>/dev/null)
 JEMALLOC_plain := $(shell $(PKG_CONFIG) --libs jemalloc 2>/dev/null)
 JEMALLOC := $(JEMALLOC_$(BUILD))
 
@@ -113,7 +120,7 @@ IPQ_PROGRAMS := $(patsubst test/ipq/%.c,$(OUT)/test/ipq/%,$(wildcard test/ipq/*.
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all lib test-programs bench-programs help clean demo check test bench fuzz asan ubsan tsan install uninstall lint FORCE
+.PHONY: all lib test-programs bench-programs help clean demo check test bench fuzz asan ubsan tsan install uninstall lint arm64 FORCE
 
 lib: $(LIB_STATIC) $(LIB_SHARED) $(OUT)/libverdict.so $(OUT)/verdict.pc $(IPQ_STATIC) $(IPQ_SHARED) $(OUT)/libipq.so $(OUT)/libipq.pc
 test-programs: $(TESTS) $(TEST_FUNCTIONS) $(IPQ_PROGRAMS)
@@ -124,7 +131,7 @@ help:
 	@sed -n '/^# verdict:/,/^$$/s/^# \{0,1\}//p' Makefile
 
 # everything is rebuilt when the flags change
-FLAGS_NOW := $(FUNCTIONDIR) $(CC) $(CXX) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(CXXFLAGS_ALL) $(LDFLAGS_ALL) $(LIB_LIBS) $(TOOL_LIBS) $(JEMALLOC)
+FLAGS_NOW := $(FUNCTIONDIR) $(CC) $(CXX) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(CXXFLAGS_ALL) $(LDFLAGS_ALL) $(LIB_LIBS) $(TOOL_LIBS) $(JEMALLOC) $(PEER_CFLAGS)
 $(OUT)/flags: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(subst ','\'',$(FLAGS_NOW))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(FLAGS_NOW))' > $@
@@ -233,10 +240,27 @@ $(OUT)/bench/net/%: $(OUT)/obj/bench/net/%.o
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(NET_LIBS_$*)
 
+$(OUT)/obj/bench/micro/checksum_peers.o: CFLAGS_ALL += $(PEER_CFLAGS)
+$(OUT)/obj/bench/micro/checksum_rte.o: CFLAGS_ALL += $(PEER_CFLAGS) $(DPDK_CFLAGS) -O3
+$(OUT)/obj/bench/micro/checksum_rte_icelake.o: CFLAGS_ALL += $(PEER_CFLAGS) $(DPDK_CFLAGS) -O3 $(ICELAKE)
 $(OUT)/bench/micro/%: $(OUT)/obj/bench/micro/%.o $(MICRO_SUPPORT_OBJECTS) $(LIB_STATIC)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CXX) $(LDFLAGS_ALL) -o $@ $< $(MICRO_SUPPORT_OBJECTS) $(LIB_STATIC) $(LIB_LIBS) -lbenchmark
+	$(Q)$(CXX) $(LDFLAGS_ALL) -o $@ $< $(MICRO_SUPPORT_OBJECTS) $(LIB_STATIC) $(LIB_LIBS) -Wl,--as-needed $(PEER_LIBS) -lbenchmark
+
+# ---- arm64: what is written for it, by a cross compiler and without any library; tools/check runs it under qemu-user ----
+
+ARM64_CC ?= aarch64-linux-gnu-gcc
+ARM64_TESTS := $(patsubst test/%.c,build/arm64/test/%,$(wildcard test/unit/test_checksum*.c))
+ARM64_SOURCES := $(wildcard lib/packet/checksum*.c) test/support/guarded.c test/support/random.c
+
+build/arm64/test/%: test/%.c $(ARM64_SOURCES) $(wildcard lib/packet/*.h test/support/*.h test/arm64/*.h) Makefile
+	@mkdir -p $(@D)
+	$(call say,ARM64,$@)
+	$(Q)$(ARM64_CC) -Itest/arm64 -I. -D_GNU_SOURCE -std=gnu11 $(WARNINGS) -O2 -g -fsanitize=undefined \
+		-fno-sanitize-recover=all -static -o $@ $< $(ARM64_SOURCES)
+
+arm64: $(ARM64_TESTS)
 
 .SECONDARY:
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)

@@ -10,6 +10,7 @@ def libipq: $libipq[0];
 def live: $live[0];
 def engine: $engine[0];
 def packet: $packet[0];
+def checksum: $checksum[0];
 def ring: $ring[0];
 def footprint: $footprint[0];
 
@@ -101,6 +102,44 @@ def parts:
 		 ($all | repetitions_of("two_threads/burst:" + $burst) | map(.real_time) | spread(2))]] |
 	 table(["burst", "in one thread, ns", "from thread to thread, ns"]; 0));
 
+def checksums:
+	def spaced: gsub("_"; " ");
+	# medians by family, who, place and size
+	(checksum | reduce (repetitions[] | select(.name | contains("/size:"))) as $one ({};
+		($one.name | capture("^(?<family>[^/]*)/(?<who>[^/]*)/size:(?<size>[0-9]*)/place:(?<place>[0-9])")) as $at |
+		.[$at.family][$at.who]["\($at.place)/\($at.size)"] = ($one.runs | map(.cpu_time) | median))) as $times |
+	def sizes($family): [$times[$family][] | keys[] | select(startswith("0/")) | .[2:] | tonumber] | unique;
+	def rows($family; $place; $order): [$order[] | select($times[$family][.]) | . as $who |
+		[($who | spaced)] + [sizes($family)[] | $times[$family][$who]["\($place)/\(.)"] | fixed(1)]];
+	def grid($family; $place; $order): rows($family; $place; $order) | table([""] + [sizes($family)[] | grouped]; 1);
+	["scalar", "sse2", "avx2", "avx512", "neon"] as $kernels |
+	($kernels + ["libnetfilter_queue", "rte_raw_cksum", "rte_raw_cksum_icelake", "read_avx2", "read_avx512"]) as $sums |
+	($kernels + ["memcpy", "memcpy_then_sum"]) as $copies |
+	["table", "sse4.2", "avx512", "crc", "crc+pmull", "isa-l"] as $crcs |
+	([$kernels[] | select($times.sum[.])] | last) as $best |
+	def of($who; $size): $times.sum[$who]["0/\($size)"];
+	def chained($size): $times.sum_chained[$best]["0/\($size)"] | fixed(1);
+	def times($who): if of($who; 1500) then "\(of($who; 1500) / of($best; 1500) | fixed(1)) times as fast as \($who | spaced)" else empty end;
+	def share($who): if of($who; 65535) then "\(percent(of($who; 65535); of($best; 65535); 0)) of the speed of \($who | spaced)"
+		else empty end;
+	def updated($bits): checksum | repetitions_of("update/\($bits)") | map(.cpu_time) | median | fixed(1);
+	("Checksums" | heading),
+	(checksum | micro_command(environment) | command),
+	("CPU time in ns of the Internet checksum of so many bytes in the cache, folded to 16 bits; medians of
+	\(checksum.benchmarks[0].repetitions) repetitions, by turns. The kernel in use is the last that a CPU has, here \($best).
+	libnetfilter queue is `nfq_tcp_compute_checksum_ipv4()`, which sums a pseudo-header as well, and of the longest 65,515 bytes;
+	rte raw cksum is DPDK's, with -O3 and the flags of its package, or for the CPUs that our avx512 is for; \"read\" loops
+	only load the same bytes. \([checksum | apart(environment)] | add // "")" | paragraph),
+	("1,500 bytes: \([times("libnetfilter_queue", "rte_raw_cksum", "rte_raw_cksum_icelake")] | join(", ")). 65,535 bytes:
+	\([share("read_avx2", "read_avx512")] | join(", "))." | paragraph),
+	"", "### Aligned to 64 bytes", grid("sum"; 0; $sums),
+	"", "### At an odd address", grid("sum"; 1; $sums),
+	("Where a sum has to wait for the one before it, \($best) takes \(chained(20)) ns for 20 bytes, \(chained(64)) ns for 64,
+	\(chained(1500)) ns for 1,500. An incremental update, which waits as well, takes \(updated(16)) ns for 16 bits,
+	\(updated(32)) ns for 32, \(updated(128)) ns for an IPv6 address." | paragraph),
+	"", "### Copy and sum in one pass", grid("copy"; 0; $copies),
+	"", "### CRC32c", grid("crc32c"; 0; $crcs);
+
 def taken:
 	def kb: "\(grouped) kB";
 	def share($digits): "\(fixed($digits)) % of one";
@@ -144,4 +183,4 @@ def closing:
 	`bench/report` writes this file from them; `bench/report --check` says whether it is up to date." | paragraph);
 
 "<!-- written by bench/report from bench/results, not by hand -->",
-claims, machine, full_queue, live_traffic, old_programs, engine_alone, parts, taken, limits, closing
+claims, machine, full_queue, live_traffic, old_programs, engine_alone, parts, checksums, taken, limits, closing

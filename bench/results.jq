@@ -65,7 +65,13 @@ def live_command: "sudo bench/net/live --rounds \(.rounds) --seconds \(.seconds)
 
 def micro_command($environment):
 	"build/plain/bench/micro/\(.context.executable | sub(".*/"; "")) --benchmark_repetitions=\(.benchmarks[0].repetitions)" +
-	" --benchmark_min_time=\($environment.seconds)";
+	" --benchmark_min_time=\(.context.seconds // $environment.seconds)";
+
+# where it was not measured with the rest
+def apart($environment):
+	($environment.commit | gsub(","; "")) as $commit |
+	if (.context.commit // $commit) == $commit then empty
+	else "Measured at commit \(.context.commit), on \(.context.date[:10]), when the load was \(.context.load_avg[0] | fixed(2))." end;
 
 # {name: what the benchmark is called, and the list of its repetitions}, in their order
 def repetitions:

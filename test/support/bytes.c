@@ -2,7 +2,6 @@
 #include "bytes.h"
 
 #include <arpa/inet.h>
-#include <inttypes.h>
 #include <linux/if_ether.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_queue.h>
@@ -318,29 +317,4 @@ struct vd_packet *bytes_read(const void *datagram, uint32_t received, uint32_t s
 	if (*kind == VD_NFQ_PACKET)
 		vd_packet_parse(packet, vd_packet_data(packet));
 	return packet;
-}
-
-uint64_t bytes_seed(const char *test)
-{
-	const char *text = getenv("VD_SEED");
-	uint64_t seed = text ? strtoull(text, NULL, 0) : 20240229;
-
-	printf("%s: VD_SEED=%" PRIu64 "\n", test, seed);
-	fflush(stdout);
-	return seed;
-}
-
-/* SplitMix64 */
-uint64_t bytes_random(uint64_t *state)
-{
-	uint64_t z = (*state += 0x9e3779b97f4a7c15u);
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-	return z ^ z >> 31;
-}
-
-uint32_t bytes_random_below(uint64_t *state, uint32_t bound)
-{
-	return (uint32_t)((bytes_random(state) >> 32) * bound >> 32);
 }

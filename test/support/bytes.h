@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bytes for tests: packets from hexadecimal, netlink messages as the kernel sends them, random numbers that repeat.
+ * Bytes for tests: packets from hexadecimal, netlink messages as the kernel sends them.
  *
  * What the library reads is put at the very end of a malloc'ed block, so that AddressSanitizer sees the first byte that is
  * read beyond it. A test that only uses what is here is independent of how the library builds the same things.
@@ -16,6 +16,7 @@
 
 #include "lib/nfq/nfq.h"
 #include "lib/packet/packet.h"
+#include "test/support/random.h"
 
 /* A place to build in. Going beyond its end aborts. */
 struct bytes {
@@ -78,14 +79,5 @@ void bytes_end_message(struct bytes *bytes, const void *data, uint32_t length);
  */
 struct vd_packet *bytes_read(const void *datagram, uint32_t received, uint32_t spare, bool is_cut, enum vd_nfq_kind *kind,
 			     struct vd_nfq_error *error);
-
-/* ---- random numbers ---- */
-
-/* The seed for a test: $VD_SEED, or always the same. Printed, so that a failure can be repeated. */
-uint64_t bytes_seed(const char *test);
-uint64_t bytes_random(uint64_t *state);
-
-/* 0 to bound - 1. */
-uint32_t bytes_random_below(uint64_t *state, uint32_t bound);
 
 #endif
