@@ -110,22 +110,27 @@ printf '%s\n' '#include <libipq.h>' '#include <linux/netfilter.h>' 'int main(voi
 	'		ipq_set_verdict(h, ipq_get_packet(buf)->packet_id, NF_ACCEPT, 0, NULL);' \
 	'	return ipq_destroy_handle(h);' '}' >"$scratch/caller.c"
 
+has_compiler() {
+	command -v "$1" >/dev/null || { skip "no $1 here"; return 1; }
+}
+
 # expect_clean COMPILER LANGUAGE OPTION...
 expect_clean() {
 	local compiler=$1 language=$2
 
 	shift 2
-	command -v "$compiler" >/dev/null || { skip "no $compiler here"; return; }
 	expect_exit 0 "$compiler $*" "$compiler" "$@" -Wall -Wextra -Werror -I"$prefix/include" -x "$language" -fsyntax-only "$scratch/caller.c"
 }
 
 for compiler in gcc clang; do
+	has_compiler "$compiler" || continue
 	for standard in gnu89 c99 gnu99 c11 c17 gnu17; do
 		expect_clean "$compiler" c "-std=$standard" -Wpedantic -Wundef
 		expect_clean "$compiler" c "-std=$standard" -DDEBUG_LIBIPQ
 	done
 done
 for compiler in g++ clang++; do
+	has_compiler "$compiler" || continue
 	expect_clean "$compiler" c++ -std=c++98
 	for standard in c++11 c++17 gnu++20; do
 		expect_clean "$compiler" c++ "-std=$standard" -Wpedantic
