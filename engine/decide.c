@@ -1,19 +1,44 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A burst through the chain, and its accounts.
+ * A burst through the chain: what functions edited is completed, once, when all of them have seen it; and its accounts.
  */
 #include "engine/state.h"
+#include "lib/packet/packet.h"
+
+/*
+ * A packet that was to be changed, and could not be, must not go on as if nothing had been wanted: it gets the fault verdict,
+ * and none of its other edits is sent. True: that was so.
+ */
+static bool settle_edits(struct vd_packet *packet, enum vd_verdict fault_verdict)
+{
+	bool goes_on = packet->verdict != VD_DROP && packet->verdict != VD_REJECT;
+
+	if (goes_on && packet->edit_refused) {
+		packet->verdict = (uint8_t)fault_verdict;
+		packet->changed = 0;
+		return true;
+	}
+	if (goes_on)
+		vd_packet_complete(packet);
+	return false;
+}
 
 void vd_decide(struct vd_worker *worker, struct vd_lane *lane, struct vd_packet *const *packets, unsigned count)
 {
 	struct vd_lane_tally *tally = &worker->sender.tallies[lane->index];
 	struct vd_outcome outcome;
+	unsigned refused = 0;
 
 	vd_chain_decide(&worker->engine->chain, worker->index, lane->index, packets, count, &outcome);
+	for (unsigned i = 0; i < count; i++)
+		if (packets[i]->edited || packets[i]->edit_refused)
+			refused += settle_edits(packets[i], worker->engine->chain.fault_verdict);
 	if (outcome.by_default)
 		vd_tally_add(&tally->by_default, outcome.by_default);
 	if (outcome.faults)
 		vd_tally_add(&tally->faults, outcome.faults);
+	if (refused)
+		vd_tally_add(&tally->edits_refused, refused);
 }
 
 void vd_decide_and_send(struct vd_worker *worker, struct vd_lane *lane, struct vd_packet *const *packets, unsigned count,

@@ -128,6 +128,7 @@ static int open_port(struct vd_port *port, const struct vd_port_settings *settin
 	int result;
 
 	nfq->settings = *settings;
+	nfq->edit_ban = vd_nfq_is_first_user_namespace() ? 0 : EPERM; /* what the newest kernels do not take, no kernel gets */
 	size_receive_buffer(nfq);
 	result = vd_nfq_bind(&nfq->nfq, &wanted, &granted);
 	if (result == -EPERM && !vd_nfq_status_of(nfq->nfq.status_descriptor, wanted.queue, &status))

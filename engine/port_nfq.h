@@ -30,6 +30,7 @@ struct nfq_port {
 	struct vd_port_counters counters; /* tallies of the reader's role; `waiting` and `queue_dropped` only at the end */
 	bool is_closed;
 	bool is_settling;
+	uint8_t edit_ban;	  /* of all packets: see struct vd_packet */
 	uint32_t id_last;	  /* of the packets received */
 	uint32_t id_settled;	  /* packets after this one were settled at the end */
 	uint32_t wakes_answered;

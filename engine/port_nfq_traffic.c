@@ -66,6 +66,7 @@ int nfq_port_receive_into(struct nfq_port *nfq, struct vd_packet **packets, unsi
 					   nfq->messages[i].msg_hdr.msg_flags & MSG_TRUNC, &error);
 		if (kind == VD_NFQ_PACKET) {
 			nfq_port_count_gap(nfq, packet->id);
+			packet->edit_ban = nfq->edit_ban;
 			packets[i] = packets[kept];
 			packets[kept++] = packet;
 		} else if (kind == VD_NFQ_ERROR) {

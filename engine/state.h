@@ -21,6 +21,7 @@ struct vd_lane_tally {
 	uint64_t by_default;
 	uint64_t faults;
 	uint64_t rewritten;
+	uint64_t edits_refused;
 	uint64_t sends;
 };
 

@@ -20,6 +20,7 @@ static void add_sender(struct vd_queue_stats *stats, const struct vd_sender *sen
 	stats->by_default += vd_tally_read(&tally->by_default);
 	stats->faults += vd_tally_read(&tally->faults);
 	stats->rewritten += vd_tally_read(&tally->rewritten);
+	stats->edits_refused += vd_tally_read(&tally->edits_refused);
 	stats->sends += vd_tally_read(&tally->sends);
 }
 

@@ -19,7 +19,8 @@ void vd_send(struct vd_engine *engine, struct vd_sender *sender, struct vd_lane 
 
 	for (unsigned i = 0; i < count; i++) {
 		verdicts[packets[i]->verdict]++;
-		rewritten += packets[i]->changed & VD_CHANGED_DATA && packets[i]->verdict != VD_DROP;
+		rewritten += packets[i]->changed & VD_CHANGED_DATA && packets[i]->verdict != VD_DROP &&
+			     packets[i]->verdict != VD_REJECT;
 	}
 	result = lane->port->operations->send(lane->port, packets, count, are_all, sender->scratch);
 	if (result) {

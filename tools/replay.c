@@ -186,6 +186,7 @@ static void summarize_capture(FILE *file, const struct vd_queue_stats *stats)
 	row(file, "rewritten", stats->rewritten);
 	row(file, "malformed", stats->malformed);
 	row(file, "faults", stats->faults);
+	row(file, "edits refused", stats->edits_refused);
 }
 
 static void summarize(FILE *file, const char *path, const struct vd_snapshot *snapshot)

@@ -22,6 +22,7 @@ struct vd_queue_stats vd_snapshot_total(const struct vd_snapshot *snapshot)
 		total.by_default += queue->by_default;
 		total.faults += queue->faults;
 		total.rewritten += queue->rewritten;
+		total.edits_refused += queue->edits_refused;
 		total.malformed += queue->malformed;
 		total.queue_dropped += queue->queue_dropped;
 		total.socket_dropped += queue->socket_dropped;

@@ -24,7 +24,8 @@ static json_t *queue(const struct vd_queue_stats *stats)
 		uint64_t value;
 	} numbers[] = {
 		{"by_default", stats->by_default},	 {"faults", stats->faults},
-		{"rewritten", stats->rewritten},	 {"malformed", stats->malformed},
+		{"rewritten", stats->rewritten},	 {"edits_refused", stats->edits_refused},
+		{"malformed", stats->malformed},
 		{"queue_dropped", stats->queue_dropped}, {"socket_dropped", stats->socket_dropped},
 		{"flushed", stats->flushed},		 {"refused", stats->refused},
 		{"left_accepted", stats->left_accepted}, {"left_dropped", stats->left_dropped},

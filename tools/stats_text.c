@@ -42,6 +42,7 @@ void vd_stats_text_line(FILE *file, const struct vd_snapshot *before_snapshot, c
 	put(file, "requeued", before.verdicts[VD_QUEUE], now.verdicts[VD_QUEUE], false);
 	put(file, "stopped", before.verdicts[VD_STOP], now.verdicts[VD_STOP], false);
 	put(file, "faults", before.faults, now.faults, false);
+	put(file, "edits refused", before.edits_refused, now.edits_refused, false);
 	fprintf(file, "  waiting %s", brief(text, now.waiting));
 	put(file, "lost: queue full", before.queue_dropped, now.queue_dropped, true);
 	put(file, "buffer full", before.socket_dropped, now.socket_dropped, true);
@@ -74,6 +75,7 @@ static void summarize_queue(FILE *file, const struct vd_queue_stats *queue)
 	row(file, "of them by default", queue->by_default, "", false);
 	row(file, "of them faults", queue->faults, "a function returned what is no verdict", false);
 	row(file, "of them rewritten", queue->rewritten, "", false);
+	row(file, "of them unedited", queue->edits_refused, "an edit was refused", false);
 	row(file, "of them malformed", queue->malformed, "", false);
 }
 

@@ -50,6 +50,9 @@ void vd_nfq_close(struct vd_nfq *nfq);
  */
 int vd_nfq_in_netns(const char *netns, int (*call)(void *argument), void *argument);
 
+/* Not inside of a user namespace of a container's own. True as well where it cannot be told. */
+bool vd_nfq_is_first_user_namespace(void);
+
 /* How much receive memory the kernel charges for one packet of which `copied` bytes are sent up. Bytes. */
 size_t vd_nfq_truesize(uint32_t copied);
 

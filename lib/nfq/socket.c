@@ -12,7 +12,18 @@
 #include <linux/sock_diag.h>
 #include <sched.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+/* The kernel's own number for the first one (PROC_USER_INIT_INO). */
+#define FIRST_USER_NAMESPACE 0xeffffffdu
+
+bool vd_nfq_is_first_user_namespace(void)
+{
+	struct stat status;
+
+	return stat("/proc/self/ns/user", &status) || status.st_ino == FIRST_USER_NAMESPACE;
+}
 
 int vd_nfq_in_netns(const char *netns, int (*call)(void *argument), void *argument)
 {

@@ -6,7 +6,7 @@
 #ifndef VERDICT_LIB_PACKET_H
 #define VERDICT_LIB_PACKET_H
 
-#include <verdict/packet.h>
+#include <verdict/edit.h>
 
 /*
  * Reads the headers in `data`, of which `packet->length` bytes may be read (`ethertype`, `wire_length` and `skb_info` must be set
@@ -21,5 +21,16 @@ void vd_packet_parse(struct vd_packet *packet, const uint8_t *data);
  * no ports, in IPv6 not even the protocol, and a datagram's fragments must meet.
  */
 uint32_t vd_packet_compute_flow_hash(const struct vd_packet *packet, uint64_t key);
+
+/*
+ * Completes the checksums of a packet that was edited. When no more edits come; more often does no harm.
+ */
+void vd_packet_complete_edited(struct vd_packet *packet);
+
+static inline void vd_packet_complete(struct vd_packet *packet)
+{
+	if (packet->edited)
+		vd_packet_complete_edited(packet);
+}
 
 #endif

@@ -2,7 +2,7 @@
 /*
  * What the transport header carries.
  */
-#include "packet.h"
+#include "place.h"
 
 #include <netinet/in.h>
 
@@ -41,21 +41,6 @@ static bool is_known(unsigned protocol)
 	       protocol == IPPROTO_GRE;
 }
 
-/* Where the IP packet ends: bytes behind it are a link's padding, not payload. */
-static uint32_t ip_end(const struct vd_packet *packet)
-{
-	const uint8_t *data = vd_packet_data(packet);
-	uint32_t end = packet->wire_length;
-
-	if (packet->ip_version == 4 && packet->length >= 20)
-		end = (uint32_t)data[2] << 8 | data[3];
-	else if (packet->ip_version == 6 && packet->length >= 40)
-		end = 40 + ((uint32_t)data[4] << 8 | data[5]);
-	if (end <= 40 && packet->wire_length > UINT16_MAX)
-		end = packet->wire_length; /* too long for the field: BIG TCP, a jumbogram */
-	return end < packet->length ? end : packet->length;
-}
-
 const uint8_t *vd_packet_payload(const struct vd_packet *packet, uint32_t *length)
 {
 	uint32_t size = header_length(packet), start, end;
@@ -64,7 +49,7 @@ const uint8_t *vd_packet_payload(const struct vd_packet *packet, uint32_t *lengt
 	if (!packet->transport_offset || (!size && is_known(packet->protocol)))
 		return NULL;
 	start = packet->transport_offset + size;
-	end = ip_end(packet);
+	end = vd_packet_ip_end(packet, vd_packet_data(packet));
 	if (packet->protocol == IPPROTO_UDP && !(packet->parsed & VD_PARSED_FRAGMENT) && !(packet->skb_info & VD_SKB_GSO)) {
 		const uint8_t *udp = vd_packet_transport(packet, 8);
 		uint32_t udp_length = udp ? (uint32_t)udp[4] << 8 | udp[5] : 0;

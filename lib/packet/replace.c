@@ -1,23 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Replacing a packet as a whole, under the rules of the newest kernels: they drop a rewrite whose lengths do not agree or
- * that touches IP options, extension headers or the fragment fields, or one on a bridge's queue. Older ones would send it; no kernel gets one from here.
+ * that touches IP options, extension headers or the fragment fields,
+ * or one on a bridge's queue (vd_packet_may_edit()). Older ones would send it; no kernel gets one from here.
  */
-#include "packet.h"
-
-#include <sys/socket.h>
-
-static uint32_t read16(const uint8_t *bytes)
-{
-	return (uint32_t)bytes[0] << 8 | bytes[1];
-}
+#include "change.h"
 
 static bool lengths_agree(unsigned version, const uint8_t *data, uint32_t length)
 {
 	if (version == 4)
-		return length >= 20 && read16(data + 2) == length;
+		return length >= 20 && vd_packet_read16(data + 2) == length;
 	if (version == 6)
-		return length >= 40 && 40 + read16(data + 4) == length;
+		return length >= 40 && 40 + vd_packet_read16(data + 4) == length;
 	return true; /* neither: nothing is known of its lengths */
 }
 
@@ -30,7 +24,7 @@ static bool keeps_what_the_kernel_guards(const struct vd_packet *before, const s
 		return false;
 	if (before->ip_version == 4)
 		return !memcmp(data + 20, old + 20, before->network_length - 20u) &&
-		       ((read16(data + 6) ^ read16(old + 6)) & ~0x4000u) == 0;
+		       ((vd_packet_read16(data + 6) ^ vd_packet_read16(old + 6)) & ~0x4000u) == 0;
 	if (before->ip_version == 6 && before->network_length > 40)
 		return data[6] == old[6] && !memcmp(data + 40, old + 40, before->network_length - 40u);
 	return true;
@@ -38,27 +32,28 @@ static bool keeps_what_the_kernel_guards(const struct vd_packet *before, const s
 
 int vd_packet_replace(struct vd_packet *packet, const void *data, uint32_t length)
 {
+	struct vd_checksum_place place;
 	struct vd_packet after;
+	int result = vd_packet_check_edit(packet);
 
-	if (vd_packet_is_truncated(packet))
-		return -ENODATA;
-	if (packet->family == AF_BRIDGE)
-		return -EOPNOTSUPP;
-	if (length > packet->room)
-		return -EMSGSIZE;
-	if (!length || (packet->parsed & VD_PARSED_MALFORMED) || !lengths_agree(packet->ip_version, data, length))
+	if (result)
+		return result;
+	if (!length || !lengths_agree(packet->ip_version, data, length))
 		return -EINVAL;
+	if (length > packet->room)
+		return vd_packet_refuse(packet, -EMSGSIZE);
 
 	after = *packet;
 	after.length = after.wire_length = length;
 	vd_packet_parse(&after, data);
-	if (after.ip_version != packet->ip_version || (after.parsed & VD_PARSED_MALFORMED))
+	if (after.ip_version != packet->ip_version || (after.parsed & VD_PARSED_MALFORMED) ||
+	    vd_packet_find_checksum(&after, data, &place) == -EINVAL)
 		return -EINVAL;
 	if (!keeps_what_the_kernel_guards(packet, &after, data))
-		return -EOPNOTSUPP;
+		return vd_packet_refuse(packet, -EOPNOTSUPP);
 
-	after.changed |= VD_CHANGED_DATA;
 	*packet = after;
-	memcpy((uint8_t *)packet + packet->data_offset, data, length);
+	memcpy(vd_packet_bytes_to_edit(packet), data, length);
+	vd_packet_begin_edit(packet, VD_EDITED_FULL);
 	return 0;
 }

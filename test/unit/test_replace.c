@@ -71,6 +71,9 @@ static void refuses(struct vd_packet *packet, const struct bytes *with, uint32_t
 	assert_non_null(copied);
 	memcpy(copied, packet, size);
 	assert_int_equal(replace(packet, with, length), error);
+	/* but for the note that something was wanted, where it was more than a mistake */
+	assert_int_equal(packet->edit_refused, error == -EINVAL ? 0 : -error);
+	packet->edit_refused = 0;
 	assert_memory_equal(packet, copied, size);
 	assert_null(bytes_accessor_fault(packet));
 	free(copied);

@@ -132,6 +132,7 @@ struct vd_queue_stats {
 	uint64_t by_default;		       /* of them: no function had an opinion */
 	uint64_t faults;		       /* of them: a function returned what is no verdict */
 	uint64_t rewritten;		       /* of them: sent back with other data */
+	uint64_t edits_refused;		       /* of them: an edit was refused, so they got fault_verdict (<verdict/edit.h>) */
 	uint64_t malformed;		       /* received packets that contradict their own headers */
 	uint64_t queue_dropped;		       /* lost: the kernel's queue was full */
 	uint64_t socket_dropped;	       /* lost: the socket's buffer was full */

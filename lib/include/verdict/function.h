@@ -26,19 +26,20 @@
 #endif
 
 #include <verdict/packet.h>
+#include <verdict/edit.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 /* The layout of struct vd_function and struct vd_packet. A function built for another one is refused. */
-#define VD_FUNCTION_ABI 1
+#define VD_FUNCTION_ABI 2
 
 /* `.bytes`: how much of each packet the function reads, from the network header on. */
 #define VD_WHOLE 0	/* everything (what a function that says nothing gets) */
 #define VD_HEADERS 128	/* the headers: addresses, ports, flags. As cheap for the kernel as no bytes at all. */
 
-/* How many bytes a packet can grow by in vd_packet_replace(). */
+/* How many bytes a packet can grow by (<verdict/edit.h>). */
 #define VD_ROOM 256
 
 /* `.needs`: what else the kernel has to do for the function. The engine asks the kernel for it, and says when it cannot. */
@@ -46,6 +47,7 @@ extern "C" {
 #define VD_NEEDS_SEGMENTS 0x2u	/* packets as on the wire: GSO packets are cut up and their checksums made (slow) */
 #define VD_NEEDS_UID_GID 0x4u	/* vd_packet_uid(), vd_packet_gid() */
 #define VD_NEEDS_SECCTX 0x8u	/* vd_packet_security_context() */
+#define VD_NEEDS_REJECT 0x10u	/* vd_packet_reject(): sockets that answers are sent through (needs CAP_NET_RAW) */
 
 /* `.scope`: who shares the state that decide() gets. */
 enum vd_scope {

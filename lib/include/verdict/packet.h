@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A packet as a verdict function sees it: read it, mark it, replace it.
+ * A packet as a verdict function sees it: read it, mark it. <verdict/edit.h> changes its bytes.
  *
  * The engine fills the packet before a function runs and takes it back when the function returns. So:
  *
@@ -38,8 +38,9 @@ enum vd_verdict {
 	VD_REPEAT = 3,	/* runs the same hook again from its start (NF_REPEAT): set a mark, or it comes back for ever */
 	VD_QUEUE = 4,	/* goes to another queue: return vd_packet_requeue(), which also says which */
 	VD_STOP = 5,	/* is accepted and skips the rest of the hook (NF_STOP) */
+	VD_REJECT = 6,	/* is dropped, and its sender is told: return vd_packet_reject(), which also says how */
 };
-#define VD_VERDICT_COUNT 6
+#define VD_VERDICT_COUNT 7
 
 /* Why a packet has no transport header to read, and other things that parsing found: vd_packet_is_*() ask for them. */
 #define VD_PARSED_MALFORMED 0x01u	 /* contradicts its own headers */
@@ -52,6 +53,11 @@ enum vd_verdict {
 #define VD_CHANGED_CONNTRACK_MARK 0x04u
 #define VD_CHANGED_VLAN 0x08u
 #define VD_CHANGED_DATA 0x10u
+
+/* What edits left to do before the packet goes back. */
+#define VD_EDITED 0x01u		/* something changed: the IPv4 header's checksum */
+#define VD_EDITED_TRANSPORT 0x02u /* the transport checksum, by what changed (RFC 1624) */
+#define VD_EDITED_FULL 0x04u	/* the transport checksum, over all that it covers */
 
 /* The kernel's word on a packet's checksum and size: NFQA_SKB_INFO in <linux/netfilter/nfnetlink_queue.h>. */
 #define VD_SKB_CHECKSUM_NOT_READY 0x1u
@@ -101,7 +107,11 @@ struct vd_packet {
 	uint16_t vlan_protocol;
 	uint16_t vlan_tci;
 	uint8_t has_bridge_ports;     /* the message names the bridge ports */
-	uint8_t reserved;
+	uint8_t edit_ban;	      /* an errno: this packet cannot go back changed; 0: it can */
+	uint8_t edited;		      /* VD_EDITED_*: checksums that are still to be completed */
+	uint8_t edit_refused;	      /* an errno: why an edit was refused */
+	uint8_t reject;		      /* enum vd_reject */
+	uint8_t reject_code;
 	uint32_t priority;
 	uint32_t conntrack_mark;
 	uint32_t message_offset;      /* the netlink attributes; 0: this packet did not come from the kernel */
@@ -109,11 +119,13 @@ struct vd_packet {
 	uint32_t original_length;     /* before a function changed it */
 	uint32_t link_length;	      /* bytes of link-layer header in front of the data (captures) */
 	uint64_t port_private;	      /* whatever the port wants to find again when the verdict is sent */
+	uint64_t edit_address_sum;    /* what edits changed: sums of 16-bit words, new ones and complements of old ones; */
+	uint64_t edit_transport_sum;  /* only valid while `edited` is set */
 };
 
 /* ---- bytes ---- */
 
-/* The packet from its network header on. Never NULL. Do not write to it: use vd_packet_replace(). */
+/* The packet from its network header on. Never NULL. Do not write to it: <verdict/edit.h> does. */
 static inline const uint8_t *vd_packet_data(const struct vd_packet *packet)
 {
 	return (const uint8_t *)packet + packet->data_offset;
@@ -254,6 +266,65 @@ static inline unsigned vd_packet_tcp_flags(const struct vd_packet *packet)
 
 	return tcp ? tcp[13] : 0;
 }
+
+/* Time to live, or hop limit: 0 to 255; 0 when the packet has none. */
+static inline unsigned vd_packet_ttl(const struct vd_packet *packet)
+{
+	const uint8_t *ttl = !packet->ip_version ? NULL : vd_packet_bytes(packet, packet->ip_version == 4 ? 8 : 7, 1);
+
+	return ttl ? *ttl : 0;
+}
+
+/* The byte that IPv4 calls type of service and IPv6 traffic class; 0 when there is none. */
+static inline unsigned vd_packet_traffic_class_(const struct vd_packet *packet)
+{
+	const uint8_t *bytes = packet->ip_version ? vd_packet_bytes(packet, 0, 2) : NULL;
+
+	if (!bytes)
+		return 0;
+	return packet->ip_version == 4 ? bytes[1] : (bytes[0] & 0x0fu) << 4 | bytes[1] >> 4;
+}
+
+/* The differentiated services code point, 0 to 63 (RFC 2474). */
+static inline unsigned vd_packet_dscp(const struct vd_packet *packet)
+{
+	return vd_packet_traffic_class_(packet) >> 2;
+}
+
+/* Explicit congestion notification (RFC 3168): not capable 0, ECT(1) 1, ECT(0) 2, congestion experienced 3. */
+static inline unsigned vd_packet_ecn(const struct vd_packet *packet)
+{
+	return vd_packet_traffic_class_(packet) & 3;
+}
+
+static inline uint32_t vd_packet_tcp_number_(const struct vd_packet *packet, uint32_t at)
+{
+	const uint8_t *tcp = packet->protocol == 6 ? (const uint8_t *)vd_packet_transport(packet, 20) : NULL;
+
+	return tcp ? (uint32_t)tcp[at] << 24 | (uint32_t)tcp[at + 1] << 16 | (uint32_t)tcp[at + 2] << 8 | tcp[at + 3] : 0;
+}
+
+/* TCP's sequence number, acknowledgment number, and window (not scaled); 0 when not TCP. */
+static inline uint32_t vd_packet_tcp_sequence(const struct vd_packet *packet)
+{
+	return vd_packet_tcp_number_(packet, 4);
+}
+
+static inline uint32_t vd_packet_tcp_acknowledgment(const struct vd_packet *packet)
+{
+	return vd_packet_tcp_number_(packet, 8);
+}
+
+static inline unsigned vd_packet_tcp_window(const struct vd_packet *packet)
+{
+	return vd_packet_tcp_number_(packet, 12) & 0xffff;
+}
+
+/*
+ * The value of a TCP option by its kind (RFC 9293; maximum segment size 2, window scale 3, ...), the first one if there
+ * are several, and in *length how long that is. NULL and 0: there is no such option, or the options are malformed before it.
+ */
+const uint8_t *vd_packet_tcp_option(const struct vd_packet *packet, unsigned kind, uint32_t *length);
 
 /*
  * What the transport header carries, and in *length how many bytes of it may be read. NULL and 0 when the packet has no
@@ -416,17 +487,36 @@ static inline enum vd_verdict vd_packet_requeue(struct vd_packet *packet, uint16
 	return VD_QUEUE;
 }
 
+/* What the sender of a rejected packet is told. */
+enum vd_reject {
+	VD_REJECT_CLOSED = 0,	  /* as a host where nobody listens: a TCP reset, or for other protocols "port unreachable" */
+	VD_REJECT_TCP_RESET = 1,  /* a TCP reset (RFC 9293); nothing for other protocols */
+	VD_REJECT_PORT = 2,	  /* ICMP "port unreachable" */
+	VD_REJECT_HOST = 3,	  /* "host unreachable"; IPv6: "address unreachable" */
+	VD_REJECT_NETWORK = 4,	  /* "network unreachable"; IPv6: "no route" */
+	VD_REJECT_PROHIBITED = 5, /* "communication administratively prohibited" */
+	VD_REJECT_CODE = 6,	  /* "destination unreachable" with another code: vd_packet_reject_code() */
+};
+
 /*
- * Replaces the whole packet, from its network header on, by `length` bytes at `data` (which may not overlap the packet).
- * The new packet is parsed again, so that the accessors tell the truth about it; its flow hash stays. Checksums are the
- * caller's: they must be complete and right, or the receiver discards the packet.
- *
- * 0, or -errno and nothing has changed: -EMSGSIZE it does not fit (see VD_ROOM in <verdict/function.h>), -ENODATA only a part
- * of the packet was copied (declare a larger need), -EINVAL the old or the new packet is malformed, or the new one is not of
- * the same IP version, or its total length is not `length`, -EOPNOTSUPP IP options, extension headers or fragment fields
- * (other than "don't fragment") differ, or the queue is a bridge's. Newest kernels drop a rewrite that breaks these rules, so no kernel is given one.
+ * `return vd_packet_reject(packet, VD_REJECT_CLOSED);` drops the packet and answers its sender. The function has to declare
+ * VD_NEEDS_REJECT; without, it is a fault. No answer is sent to what must not be answered (RFC 1122, 1812, 4443, 9293: ICMP
+ * errors, TCP resets, fragments, broadcast and multicast, addresses that are no single host's), nor beyond the engine's limit
+ * of answers a second; all of that is counted, and the packet is dropped anyway.
  */
-int vd_packet_replace(struct vd_packet *packet, const void *data, uint32_t length);
+static inline enum vd_verdict vd_packet_reject(struct vd_packet *packet, enum vd_reject how)
+{
+	packet->reject = (uint8_t)how;
+	return VD_REJECT;
+}
+
+/* The same with any code of "destination unreachable": 0 to 15 over IPv4 (RFC 1812), 0 to 8 over IPv6 (RFC 4443). */
+static inline enum vd_verdict vd_packet_reject_code(struct vd_packet *packet, unsigned code)
+{
+	packet->reject = VD_REJECT_CODE;
+	packet->reject_code = (uint8_t)code;
+	return VD_REJECT;
+}
 
 #pragma GCC visibility pop
 

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What all edits have in common. Private to lib/packet.
+ *
+ * Each edit first looks whether it applies to this packet, then whether it may be done (vd_packet_check_edit(), which notes a
+ * refusal), and only then begins to change anything: so an error leaves all as it was.
+ */
+#ifndef VERDICT_LIB_CHANGE_H
+#define VERDICT_LIB_CHANGE_H
+
+#include "checksum.h"
+#include "place.h"
+
+static inline uint8_t *vd_packet_bytes_to_edit(struct vd_packet *packet)
+{
+	return (uint8_t *)packet + packet->data_offset;
+}
+
+/* Notes that an edit was refused, and returns the error. */
+int vd_packet_refuse(struct vd_packet *packet, int error);
+
+/* Whether it may be edited. 0 or -errno; a refusal is noted. */
+int vd_packet_check_edit(struct vd_packet *packet);
+
+/*
+ * The same for an edit after which the transport checksum has to be made in full: refused where it covers what is not here,
+ * and where it is wrong already. Completes what was edited before. May change nothing but checksums.
+ */
+int vd_packet_check_full(struct vd_packet *packet);
+
+/* From here on something changes. `how`: VD_EDITED_* */
+void vd_packet_begin_edit(struct vd_packet *packet, unsigned how);
+
+/* Writes bytes of the transport header or payload, at `at` from the network header, and notes the difference. */
+void vd_packet_write_transport(struct vd_packet *packet, uint32_t at, const void *bytes, uint32_t length);
+
+/* The same for 16 bits at an even place, from the transport header on. */
+static inline void vd_packet_write_transport16(struct vd_packet *packet, uint32_t at, unsigned number)
+{
+	uint8_t *field = vd_packet_bytes_to_edit(packet) + packet->transport_offset + at;
+	uint8_t bytes[2] = {(uint8_t)(number >> 8), (uint8_t)number};
+	uint16_t from_be, to_be;
+
+	memcpy(&from_be, field, sizeof from_be);
+	memcpy(&to_be, bytes, sizeof to_be);
+	memcpy(field, bytes, sizeof bytes);
+	packet->edit_transport_sum += (uint64_t)(uint16_t)~from_be + to_be;
+}
+
+static inline void vd_packet_write16(uint8_t *at, uint32_t number)
+{
+	at[0] = (uint8_t)(number >> 8);
+	at[1] = (uint8_t)number;
+}
+
+static inline uint32_t vd_packet_read16(const uint8_t *at)
+{
+	return (uint32_t)at[0] << 8 | at[1];
+}
+
+#endif

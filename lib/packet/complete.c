@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whether a packet may be edited, and completing its checksums after that.
+ *
+ * A checksum is completed by what changed (RFC 1624) wherever that is right: damage from the way here then still shows at the
+ * receiver. In full: CRC32c, since a CRC of a part says nothing of the whole; after a change of length; where there was none that
+ * has to be (UDP over IPv6); and where it was not ready, which is to say that the device would have made it.
+ *
+ * A checksum that is not ready need not be the one of this packet's transport header: a tunnel's packet has others inside, and
+ * after an edit the kernel will not make them any more. What tells is the field, which then does not hold the sum of
+ * the pseudo-header.
+ */
+#include "change.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+/* ---- may it be edited ---- */
+
+int vd_packet_may_edit(const struct vd_packet *packet)
+{
+	const uint8_t *data = vd_packet_data(packet);
+	struct vd_checksum_place place;
+	uint16_t field_be;
+
+	if (packet->parsed & VD_PARSED_MALFORMED)
+		return -EINVAL;
+	if (vd_packet_is_truncated(packet))
+		return -ENODATA;
+	if (!packet->ip_version)
+		return -EPROTONOSUPPORT;
+	if (packet->edit_ban)
+		return -packet->edit_ban;
+	if (packet->family == AF_BRIDGE)
+		return -EOPNOTSUPP;
+	if (!(packet->skb_info & (VD_SKB_GSO | VD_SKB_CHECKSUM_NOT_READY)) || packet->edited)
+		return 0;
+	if (packet->skb_info & VD_SKB_GSO && packet->protocol != IPPROTO_TCP)
+		return -EOPNOTSUPP;
+	if (!(packet->skb_info & VD_SKB_CHECKSUM_NOT_READY))
+		return 0;
+	if (vd_packet_find_checksum(packet, data, &place) || place.kind == VD_CHECKSUM_NONE)
+		return -EOPNOTSUPP;
+	if (place.kind == VD_CHECKSUM_CRC32C)
+		return 0;
+	memcpy(&field_be, data + place.field, sizeof field_be);
+	/* both are sums, in which 0 and 0xffff are the same */
+	return (vd_checksum_fold_be(place.pseudo) - field_be) % 0xffff ? -EOPNOTSUPP : 0;
+}
+
+int vd_packet_refuse(struct vd_packet *packet, int error)
+{
+	if (!packet->edit_refused)
+		packet->edit_refused = (uint8_t)-error;
+	return error;
+}
+
+int vd_packet_check_edit(struct vd_packet *packet)
+{
+	int result = vd_packet_may_edit(packet);
+
+	return result && result != -EINVAL && result != -EPROTONOSUPPORT ? vd_packet_refuse(packet, result) : result;
+}
+
+/* UDP has to have one over IPv6 (RFC 8200), but for some tunnels (RFC 6936). */
+static bool has_none(const struct vd_packet *packet, const uint8_t *field)
+{
+	return packet->protocol == IPPROTO_UDP && !field[0] && !field[1];
+}
+
+/* 0: right, or there is none; -EBADMSG; -ENODATA it cannot be told. */
+static int verify_transport(const struct vd_packet *packet, const uint8_t *data)
+{
+	struct vd_checksum_place place;
+	uint32_t crc;
+	uint16_t checksum;
+	int result = vd_packet_find_checksum(packet, data, &place);
+
+	if (result)
+		return result == -EINVAL ? -EBADMSG : result;
+	switch (place.kind) {
+	case VD_CHECKSUM_CRC32C:
+		memcpy(&crc, data + place.field, sizeof crc);
+		return crc == vd_packet_crc32c_le(&place, data) ? 0 : -EBADMSG;
+	case VD_CHECKSUM_INTERNET:
+		if (has_none(packet, data + place.field))
+			return place.zero_is_none ? 0 : -EBADMSG;
+		memcpy(&checksum, data + place.field, sizeof checksum);
+		/* as a receiver: the two ways to write zero are one to it */
+		return (vd_packet_checksum_be(&place, data) - checksum) % 0xffff ? -EBADMSG : 0;
+	default:
+		return 0;
+	}
+}
+
+int vd_packet_check_full(struct vd_packet *packet)
+{
+	const uint8_t *data = vd_packet_data(packet);
+	struct vd_checksum_place place;
+	int result = vd_packet_check_edit(packet);
+
+	if (result || packet->edited & VD_EDITED_FULL || packet->skb_info & VD_SKB_CHECKSUM_NOT_READY)
+		return result;
+	result = vd_packet_find_checksum(packet, data, &place);
+	if (result == -EINVAL)
+		return result;
+	if (result)
+		return vd_packet_refuse(packet, -EOPNOTSUPP);
+	if (place.kind == VD_CHECKSUM_NONE || has_none(packet, data + place.field)) /* there is nothing to hide */
+		return 0;
+	vd_packet_complete(packet);
+	result = verify_transport(packet, data);
+	return result ? vd_packet_refuse(packet, result) : 0;
+}
+
+/* ---- edit ---- */
+
+void vd_packet_begin_edit(struct vd_packet *packet, unsigned how)
+{
+	if (!packet->edited) {
+		uint32_t end = vd_packet_ip_end(packet, vd_packet_data(packet));
+
+		packet->length = packet->wire_length = end; /* what pads it on its link does not belong to it */
+		packet->edit_address_sum = packet->edit_transport_sum = 0;
+		packet->changed |= VD_CHANGED_DATA;
+	}
+	packet->edited |= (uint8_t)(VD_EDITED | how);
+}
+
+void vd_packet_write_transport(struct vd_packet *packet, uint32_t at, const void *bytes, uint32_t length)
+{
+	uint8_t *to = vd_packet_bytes_to_edit(packet) + at;
+	uint32_t place = at - packet->transport_offset;
+	uint64_t sum = packet->edit_transport_sum;
+
+	if (!(packet->edited & VD_EDITED_FULL)) {
+		sum = vd_checksum_add(sum, ~vd_checksum_part(to, length), place);
+		packet->edit_transport_sum = vd_checksum_add(sum, vd_checksum_part(bytes, length), place);
+	}
+	memcpy(to, bytes, length);
+}
+
+/* ---- complete ---- */
+
+static bool counts_addresses(const struct vd_packet *packet)
+{
+	return packet->protocol != IPPROTO_ICMP && packet->protocol != IPPROTO_GRE;
+}
+
+static void complete_by_what_changed(struct vd_packet *packet, uint8_t *field, const struct vd_checksum_place *place)
+{
+	uint64_t sum = packet->edited & VD_EDITED_TRANSPORT ? packet->edit_transport_sum : 0;
+	uint16_t checksum;
+
+	memcpy(&checksum, field, sizeof checksum);
+	if (counts_addresses(packet))
+		sum += packet->edit_address_sum;
+	checksum = vd_checksum_finish_be((uint16_t)~checksum + sum);
+	if (!checksum && place->never_zero)
+		checksum = 0xffff;
+	memcpy(field, &checksum, sizeof checksum);
+}
+
+static void complete_in_full(uint8_t *data, const struct vd_checksum_place *place)
+{
+	uint32_t crc;
+	uint16_t checksum;
+
+	if (place->kind == VD_CHECKSUM_CRC32C) {
+		crc = vd_packet_crc32c_le(place, data);
+		memcpy(data + place->field, &crc, sizeof crc);
+	} else if (place->kind == VD_CHECKSUM_INTERNET) {
+		checksum = vd_packet_checksum_be(place, data);
+		memcpy(data + place->field, &checksum, sizeof checksum);
+	}
+}
+
+static void complete_transport(struct vd_packet *packet, uint8_t *data)
+{
+	bool is_new = packet->skb_info & VD_SKB_CHECKSUM_NOT_READY;
+	struct vd_checksum_place place;
+
+	vd_packet_locate_checksum(packet, data, &place);
+	if (place.kind == VD_CHECKSUM_NONE)
+		return;
+	if (!is_new && has_none(packet, data + place.field) && place.zero_is_none)
+		return;
+	if (is_new || packet->edited & VD_EDITED_FULL || has_none(packet, data + place.field)) {
+		if (!vd_packet_find_checksum(packet, data, &place))
+			complete_in_full(data, &place);
+	} else if (place.kind == VD_CHECKSUM_INTERNET) {
+		complete_by_what_changed(packet, data + place.field, &place);
+	}
+}
+
+void vd_packet_complete_edited(struct vd_packet *packet)
+{
+	uint8_t *data = vd_packet_bytes_to_edit(packet);
+	uint16_t checksum;
+
+	if (packet->ip_version == 4) {
+		checksum = vd_packet_ipv4_checksum_be(data, packet->network_length);
+		memcpy(data + 10, &checksum, sizeof checksum);
+	}
+	complete_transport(packet, data);
+	packet->edited = 0;
+	packet->skb_info &= ~VD_SKB_CHECKSUM_NOT_READY;
+}
+
+int vd_packet_verify(struct vd_packet *packet)
+{
+	const uint8_t *data = vd_packet_data(packet);
+	uint16_t checksum;
+
+	vd_packet_complete(packet);
+	if (packet->parsed & VD_PARSED_MALFORMED)
+		return -EINVAL;
+	if (!packet->ip_version)
+		return 0;
+	if (packet->ip_version == 4) {
+		if (!packet->network_length || packet->length < packet->network_length)
+			return -ENODATA;
+		memcpy(&checksum, data + 10, sizeof checksum);
+		if ((vd_packet_ipv4_checksum_be(data, packet->network_length) - checksum) % 0xffff)
+			return -EBADMSG;
+	}
+	return packet->skb_info & VD_SKB_CHECKSUM_NOT_READY ? -ENODATA : verify_transport(packet, data);
+}
