@@ -47,7 +47,7 @@ static void check_contents(struct sim *sim, const struct sim_entry *entry, const
 
 	if (packet->port_private != ((uint64_t)entry->flow << 32 | index) || packet->queue != sim->options.queue)
 		sim_violation(sim, "the packet with id %u has become another one", packet->id);
-	if (!(packet->changed & VD_CHANGED_MARK) && packet->mark != (index ^ 0x5a5a5a5a))
+	if (!(packet->changed & VD_CHANGED_MARK) && !packet->edit_refused && packet->mark != (index ^ 0x5a5a5a5a))
 		sim_violation(sim, "the mark of the packet with id %u has changed by itself", packet->id);
 	if (packet->length > packet->room)
 		sim_violation(sim, "the packet with id %u has outgrown its room", packet->id);

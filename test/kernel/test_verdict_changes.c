@@ -201,19 +201,18 @@ static void rewritten_payload_arrives(void **state)
 	}
 }
 
+/* No call does that: behind the back of the interface. */
 static enum vd_verdict break_checksum(struct vd_packet *packet, void *state)
 {
-	uint8_t data[256];
-	uint32_t length = vd_packet_length(packet);
+	uint8_t *data = (uint8_t *)(uintptr_t)vd_packet_data(packet);
 
 	(void)state;
-	if (length > sizeof data)
+	if (vd_packet_set_ttl(packet, vd_packet_ttl(packet)) || vd_packet_verify(packet))
 		return VD_DROP;
-	memcpy(data, vd_packet_data(packet), length);
 	data[27] ^= 0x5a;
 	if (!data[26] && !data[27])
 		data[27] = 1;
-	return vd_packet_replace(packet, data, length) ? VD_DROP : VD_ACCEPT;
+	return VD_ACCEPT;
 }
 
 static const struct vd_function BREAK = {.abi = VD_FUNCTION_ABI, .size = sizeof(struct vd_function), .name = "break",

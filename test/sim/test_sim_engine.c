@@ -90,6 +90,7 @@ struct run {
 	_Atomic int functions_open;
 	/* a lane's numbers are changed with its lock held, a flow's by whoever may decide on it */
 	uint64_t faults[LANES_MAX];
+	uint64_t edits_refused[LANES_MAX];
 	uint64_t by_default[LANES_MAX];
 	uint64_t rewritten[LANES_MAX];
 	struct flow flows[LANES_MAX][FLOWS_MAX];
@@ -210,7 +211,7 @@ static enum vd_verdict decide_to_stop(struct vd_packet *packet, void *state)
 	return VD_NEXT;
 }
 
-/* Takes data as long as it was, all its payload one byte; vd_packet_replace() knows when it may not be. */
+/* Takes data as long as it was, all its payload one byte; where that may not be it is refused, and the packet is a fault's. */
 static enum vd_verdict decide_to_change(struct vd_packet *packet, void *state)
 {
 	static _Thread_local uint8_t data[65536];
@@ -344,11 +345,9 @@ static void expect_change(const struct vd_packet *packet)
 		}
 }
 
-/* The model of the whole chain. The port asks it, with its lock held. */
-static enum vd_verdict expect(const struct vd_packet *packet, void *argument)
+/* The model of the chain. */
+static enum vd_verdict expect_of_chain(const struct vd_packet *packet)
 {
-	(void)argument;
-	expect_change(packet);
 	for (unsigned i = 0; i < run->kind_count; i++) {
 		unsigned said = what_it_says(run->kinds[i], packet);
 
@@ -361,6 +360,19 @@ static enum vd_verdict expect(const struct vd_packet *packet, void *argument)
 	}
 	run->by_default[packet->queue]++;
 	return run->options.default_verdict;
+}
+
+/* And of what becomes of refused edits. The port asks it, with its lock held. */
+static enum vd_verdict expect(const struct vd_packet *packet, void *argument)
+{
+	enum vd_verdict verdict = expect_of_chain(packet);
+
+	(void)argument;
+	expect_change(packet);
+	if (!packet->edit_refused || verdict == VD_DROP)
+		return verdict;
+	run->edits_refused[packet->queue]++;
+	return run->options.fault_verdict;
 }
 
 /* ---- making a run ---- */
@@ -608,6 +620,9 @@ static void check_accounts(unsigned lane, const struct vd_sim_report *report, co
 			 (unsigned long long)report->handed_up, stats->in_flight);
 	if (report->has_send_failed) /* decided, but not sent: they are in one account only */
 		return;
+	if (stats->edits_refused != run->edits_refused[lane])
+		complain("queue %u: %llu edits were refused instead of %llu", lane, (unsigned long long)stats->edits_refused,
+			 (unsigned long long)run->edits_refused[lane]);
 	if (stats->rewritten != run->rewritten[lane] || stats->faults != run->faults[lane] ||
 	    stats->by_default != run->by_default[lane])
 		complain("queue %u: rewritten %llu, faults %llu, by default %llu instead of %llu, %llu, %llu", lane,
