@@ -215,8 +215,8 @@ int vd_packet_verify(struct vd_packet *packet)
 	vd_packet_complete(packet);
 	if (packet->parsed & VD_PARSED_MALFORMED)
 		return -EINVAL;
-	if (!packet->ip_version)
-		return 0;
+	if (!packet->ip_version) /* if it is here, it is not IP */
+		return packet->length || !packet->wire_length ? 0 : -ENODATA;
 	if (packet->ip_version == 4) {
 		if (!packet->network_length || packet->length < packet->network_length)
 			return -ENODATA;
@@ -224,5 +224,8 @@ int vd_packet_verify(struct vd_packet *packet)
 		if ((vd_packet_ipv4_checksum_be(data, packet->network_length) - checksum) % 0xffff)
 			return -EBADMSG;
 	}
-	return packet->skb_info & VD_SKB_CHECKSUM_NOT_READY ? -ENODATA : verify_transport(packet, data);
+	/* what was not copied, or another fragment has, may be a checksum, or covered by one */
+	if (vd_packet_is_truncated(packet) || packet->parsed & VD_PARSED_FRAGMENT || packet->skb_info & VD_SKB_CHECKSUM_NOT_READY)
+		return -ENODATA;
+	return verify_transport(packet, data);
 }
