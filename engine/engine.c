@@ -179,10 +179,15 @@ int vd_engine_add_queue(struct vd_engine *engine, unsigned queue, struct vd_erro
 int vd_engine_add_capture(struct vd_engine *engine, const struct vd_capture_options *options, struct vd_error *error)
 {
 	struct vd_port *port;
-	int result = vd_port_pcap_create(&port, options, error);
+	int result;
 
+	if (options->verify && engine->options.copy_range && engine->options.copy_range < VD_NFQ_COPY_RANGE_MAX)
+		return vd_error_set(error, -EINVAL, "verifying takes whole packets, and %u bytes are copied: set no copy range",
+				    engine->options.copy_range);
+	result = vd_port_pcap_create(&port, options, error);
 	if (result)
 		return result;
+	engine->copies_whole |= options->verify;
 	for (unsigned i = 0; i < engine->lane_count; i++)
 		port->queue += engine->lanes[i].port->operations == port->operations;
 	return vd_engine_add_port(engine, port, error);
@@ -265,7 +270,7 @@ static void choose_settings(struct vd_engine *engine, struct vd_lane_settings *s
 {
 	uint32_t needed = engine->chain.bytes == VD_WHOLE ? VD_NFQ_COPY_RANGE_MAX : engine->chain.bytes;
 
-	if (needed > VD_NFQ_COPY_RANGE_MAX)
+	if (needed > VD_NFQ_COPY_RANGE_MAX || engine->copies_whole)
 		needed = VD_NFQ_COPY_RANGE_MAX;
 	*settings = (struct vd_lane_settings){
 		.port = {.maxlen = engine->options.maxlen,

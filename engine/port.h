@@ -47,8 +47,13 @@ struct vd_port_counters {
 	uint64_t refused;
 	uint64_t left_accepted;
 	uint64_t left_dropped;
+	uint64_t checksums_checked;
+	uint64_t checksums_wrong_before;
+	uint64_t checksums_unknown;
+	uint64_t checksums_wrong_after;
 	uint32_t waiting;
 	uint32_t receive_buffer;
+	bool verified;
 };
 
 struct vd_port;

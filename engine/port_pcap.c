@@ -33,6 +33,7 @@
 #include "engine/port_pcap_files.h"
 #include "engine/port_pcap_frames.h"
 #include "engine/port_pcap_link.h"
+#include "engine/port_pcap_verify.h"
 #include "engine/slots.h"
 
 #define ROOM_LINK 64
@@ -55,6 +56,7 @@ struct capture {
 	struct vd_port_settings settings;
 	char *paths[OUTPUTS]; /* NULL: nowhere */
 	bool has_outputs;
+	bool verifies;
 
 	/* the reader's */
 	struct vd_pcap_input input;
@@ -259,6 +261,7 @@ static unsigned read_burst(struct capture *this, struct vd_packet **packets, uns
 static int capture_receive(struct vd_port *port, struct vd_packet **packets, unsigned count, bool wait)
 {
 	struct capture *this = capture_of(port);
+	struct vd_port_counters counted = {0};
 	unsigned got, not_ip = 0;
 	int failed;
 
@@ -271,8 +274,13 @@ static int capture_receive(struct vd_port *port, struct vd_packet **packets, uns
 		return failed;
 
 	got = read_burst(this, packets, count, &not_ip);
+	if (this->verifies)
+		vd_pcap_verify_received(packets, got, &counted);
 
 	pthread_mutex_lock(&this->lock);
+	this->counters.checksums_checked += counted.checksums_checked;
+	this->counters.checksums_wrong_before += counted.checksums_wrong_before;
+	this->counters.checksums_unknown += counted.checksums_unknown;
 	this->received += got;
 	this->not_ip += not_ip;
 	if (this->has_outputs) {
@@ -318,6 +326,7 @@ static int rewrite(struct vd_frame *frame, const struct vd_packet *packet)
 static int capture_send(struct vd_port *port, struct vd_packet *const *packets, unsigned count, bool are_all, void *scratch)
 {
 	struct capture *this = capture_of(port);
+	unsigned wrong = this->verifies ? vd_pcap_verify_accepted(packets, count) : 0;
 	int code = 0;
 
 	(void)are_all;
@@ -325,20 +334,22 @@ static int capture_send(struct vd_port *port, struct vd_packet *const *packets, 
 	if (this->has_outputs) /* until it is settled, a frame is its packet's holder's: no lock */
 		for (unsigned i = 0; i < count && !code; i++)
 			if (packets[i]->changed & VD_CHANGED_DATA && packets[i]->verdict != VD_DROP)
-				code = rewrite(vd_frames_at(&this->frames, packets[i]->port_private), packets[i]);
+				code = rewrite(vd_frames_at(&this->frames, vd_pcap_position(packets[i])), packets[i]);
 
 	pthread_mutex_lock(&this->lock);
 	if (code)
 		fail(this, code, "out of memory for rewritten packets: what was written is not complete");
 	if (this->has_outputs) {
 		for (unsigned i = 0; i < count; i++)
-			vd_frames_at(&this->frames, packets[i]->port_private)->state =
+			vd_frames_at(&this->frames, vd_pcap_position(packets[i]))->state =
 				packets[i]->verdict == VD_DROP ? VD_FRAME_DROPPED : VD_FRAME_ACCEPTED;
 		flush(this);
 	}
 	code = this->failed;
-	if (!code)
+	if (!code) {
 		this->answered += count;
+		this->counters.checksums_wrong_after += wrong;
+	}
 	pthread_mutex_unlock(&this->lock);
 	return code;
 }
@@ -439,6 +450,7 @@ int vd_port_pcap_create(struct vd_port **port, const struct vd_capture_options *
 	this->port.descriptor = -1;
 	this->port.message_room = ROOM_DATA;
 	this->has_outputs = options->accepted_path || options->dropped_path;
+	this->verifies = this->counters.verified = options->verify;
 	if (!copy_path(&this->paths[ACCEPTED], options->accepted_path) ||
 	    !copy_path(&this->paths[DROPPED], options->dropped_path))
 		code = vd_error_set(error, -ENOMEM, "out of memory");

@@ -60,6 +60,7 @@ struct vd_engine {
 	struct vd_writer *writers;
 	unsigned writer_count;
 	bool has_run;
+	bool copies_whole;	  /* whatever functions need: a capture is verified */
 	_Atomic bool is_counting; /* what statistics look at is in place */
 
 	struct vd_watch watch;

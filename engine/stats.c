@@ -57,8 +57,13 @@ static void add_port(struct vd_queue_stats *stats, struct vd_port *port)
 	stats->refused = counters.refused;
 	stats->left_accepted = counters.left_accepted;
 	stats->left_dropped = counters.left_dropped;
+	stats->checksums_checked = counters.checksums_checked;
+	stats->checksums_wrong_before = counters.checksums_wrong_before;
+	stats->checksums_unknown = counters.checksums_unknown;
+	stats->checksums_wrong_after = counters.checksums_wrong_after;
 	stats->waiting = counters.waiting;
 	stats->receive_buffer = counters.receive_buffer;
+	stats->verified = counters.verified;
 }
 
 static void fill(struct vd_engine *engine, struct vd_lane *lane, struct vd_queue_stats *stats)

@@ -46,6 +46,7 @@ static const char HELP[] =
 	"how, and what to show\n"
 	"  --workers N           threads; the packets come out in the same order (1)\n"
 	"  --copy-range BYTES    of each packet that functions see (what they need)\n"
+	"  --verify              count packets with wrong checksums, before and after; copies whole packets\n"
 	"  --stats FORM          text, json or none (text)\n"
 	"  --help\n"
 	"\n"
@@ -64,7 +65,8 @@ static void say(void *unused, const char *line)
 
 /* ---- options ---- */
 
-enum { OPTION_FUNCTION = 256, OPTION_DROPPED, OPTION_WORKERS, OPTION_DEFAULT, OPTION_ON_FAULT, OPTION_COPY_RANGE, OPTION_STATS };
+enum { OPTION_FUNCTION = 256, OPTION_DROPPED, OPTION_WORKERS, OPTION_DEFAULT, OPTION_ON_FAULT, OPTION_COPY_RANGE,
+       OPTION_VERIFY, OPTION_STATS };
 
 static const struct option OPTIONS[] = {
 	{"function", required_argument, NULL, OPTION_FUNCTION},
@@ -74,6 +76,7 @@ static const struct option OPTIONS[] = {
 	{"default", required_argument, NULL, OPTION_DEFAULT},
 	{"on-fault", required_argument, NULL, OPTION_ON_FAULT},
 	{"copy-range", required_argument, NULL, OPTION_COPY_RANGE},
+	{"verify", no_argument, NULL, OPTION_VERIFY},
 	{"stats", required_argument, NULL, OPTION_STATS},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0},
@@ -115,6 +118,9 @@ static bool read_option(struct replay *replay, int option, const char *text)
 		good = vd_option_number("--copy-range", text, 1, 65531, &number);
 		replay->options.copy_range = (uint32_t)number;
 		return good;
+	case OPTION_VERIFY:
+		replay->capture.verify = true;
+		return true;
 	case OPTION_STATS:
 		return vd_option_stats("--stats", text, &replay->stats);
 	default:
@@ -146,6 +152,10 @@ static int read_options(struct replay *replay, int argc, char **argv)
 			say(NULL, "replay needs a capture to read: verdict replay CAPTURE");
 		else
 			fprintf(stderr, "verdict: replay reads one capture at a time, not '%s' as well\n", argv[optind + 1]);
+		return vd_option_usage("replay");
+	}
+	if (replay->capture.verify && replay->options.copy_range) {
+		say(NULL, "--verify needs whole packets: leave out --copy-range");
 		return vd_option_usage("replay");
 	}
 	replay->capture.path = argv[optind];
@@ -187,6 +197,12 @@ static void summarize_capture(FILE *file, const struct vd_queue_stats *stats)
 	row(file, "malformed", stats->malformed);
 	row(file, "faults", stats->faults);
 	row(file, "edits refused", stats->edits_refused);
+	if (!stats->verified)
+		return;
+	row(file, "checksums checked", stats->checksums_checked);
+	row(file, "wrong before", stats->checksums_wrong_before);
+	row(file, "wrong after", stats->checksums_wrong_after);
+	row(file, "cannot be told", stats->checksums_unknown);
 }
 
 static void summarize(FILE *file, const char *path, const struct vd_snapshot *snapshot)

@@ -30,6 +30,10 @@ struct vd_queue_stats vd_snapshot_total(const struct vd_snapshot *snapshot)
 		total.refused += queue->refused;
 		total.left_accepted += queue->left_accepted;
 		total.left_dropped += queue->left_dropped;
+		total.checksums_checked += queue->checksums_checked;
+		total.checksums_wrong_before += queue->checksums_wrong_before;
+		total.checksums_unknown += queue->checksums_unknown;
+		total.checksums_wrong_after += queue->checksums_wrong_after;
 		total.reads += queue->reads;
 		total.sends += queue->sends;
 		total.on_the_spot += queue->on_the_spot;

@@ -14,6 +14,11 @@ static json_t *verdicts(const uint64_t *counts, unsigned first)
 	return object;
 }
 
+static void set_number(json_t *object, const char *name, uint64_t number)
+{
+	json_object_set_new(object, name, json_integer((json_int_t)number));
+}
+
 static json_t *queue(const struct vd_queue_stats *stats)
 {
 	json_t *object = json_pack("{s:i, s:I, s:I, s:I}", "queue", (int)stats->queue, "offered",
@@ -37,7 +42,13 @@ static json_t *queue(const struct vd_queue_stats *stats)
 
 	json_object_set_new(object, "verdicts", verdicts(stats->verdicts, VD_ACCEPT));
 	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-		json_object_set_new(object, numbers[i].name, json_integer((json_int_t)numbers[i].value));
+		set_number(object, numbers[i].name, numbers[i].value);
+	if (stats->verified) {
+		set_number(object, "checksums_checked", stats->checksums_checked);
+		set_number(object, "checksums_wrong_before", stats->checksums_wrong_before);
+		set_number(object, "checksums_unknown", stats->checksums_unknown);
+		set_number(object, "checksums_wrong_after", stats->checksums_wrong_after);
+	}
 	return object;
 }
 

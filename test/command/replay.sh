@@ -232,6 +232,89 @@ else
 	skip "order with slow functions, rewriting, signals: needs $build/test/functions (make test-programs)"
 fi
 
+# ---- checksums ----
+
+# record HEX [LENGTH]: a raw IP packet's record, of LENGTH bytes if only a part was captured; in $record
+record() {
+	local captured length
+
+	le32 captured $((${#1} / 2))
+	le32 length "${2:-$((${#1} / 2))}"
+	record="00000065 00000000 $captured $length $1"
+}
+
+ip6='fd000000000000000000000000000001 fd000000000000000000000000000002'
+tcp6="6000000000170640 $ip6 000100500000000000000000 50022000c2250000 6f64"
+right_sums=(
+	'45000022000100004011 66c8 0a0000010a000002 00010035000e 9da6 726967687421'
+	'45000022000100004011 66c8 0a0000010a000002 00010035000e 0000 726967687421' # UDP without one
+	"${tcp6}64"
+	"450000e4000100004011 6606 0a0000010a000002 0001003500d0 ea15 $(printf '%0400d' 0)" # longer than what functions need
+)
+wrong_sums=(
+	'45000022000100004011 77c8 0a0000010a000002 00010035000e 9da6 726967687421' # the header's
+	'45000022000100004011 66c8 0a0000010a000002 00010035000e 8ca6 726967687421'
+	"${tcp6}65"
+	"6000000000091140 $ip6 000100350009 0000 78" # over IPv6, there has to be one
+)
+fragment='45000024000120004011 46c6 0a0000010a000002 000100350010 1ac1 3132333435363738'
+malformed='45000022000100004011 66c8 0a0000010a000002 0001003500c8 9da6 726967687421'
+cut='45000022000100004011 66c8 0a0000010a000002 0001'
+file_header 101
+all=$header
+for packet in "${right_sums[@]}" "${wrong_sums[@]}" "$fragment" "$malformed"; do
+	record "$(printf '%s' "$packet" | tr -dc 0-9a-f)"
+	all+=$record
+done
+record "$(printf '%s' "$cut" | tr -dc 0-9a-f)" 34
+save sums.pcap "$all $record"
+
+# expect_sums CHECKED BEFORE AFTER UNKNOWN TEXT ARGUMENT...: what --verify counts
+expect_sums() {
+	local text=$5 numbers
+
+	printf -v numbers '"checksums_%s":%u,' checked "$1" wrong_before "$2" unknown "$4" wrong_after "$3"
+
+	shift 5
+	expect_output "${numbers%,}\}" "$text" "$verdict" replay sums.pcap --verify --stats json "$@"
+}
+
+expect_exit 0 "--verify finds wrong checksums, which are no error" "$verdict" replay sums.pcap --verify -w out.pcap
+expect_kept '^  checksums checked +8$' "of those that can be told"
+expect_kept '^  wrong before +4$' "it counts the wrong ones"
+expect_kept '^  wrong after +4$' "which nobody made right"
+expect_kept '^  cannot be told +2$' "and those that cannot be told: a fragment, and one that was cut"
+expect_kept '^  malformed +1$' "a malformed packet is neither"
+expect_same "and comes out as it went in" sums.pcap out.pcap
+expect_sums 8 4 4 2 "JSON has the same numbers"
+expect_sums 8 4 4 2 "several workers count the same" --workers 4
+expect_sums 8 4 3 2 "a dropped packet is not wrong after" --function 'match:tcp=drop'
+expect_sums 8 4 4 2 "what the functions need does not matter" --function 'match:udp port 99=drop'
+expect_sums 8 4 0 2 "all dropped: none is left" --default drop
+run_and_keep "$verdict" replay sums.pcap
+if [[ $output == *'wrong before'* || $output == *checksums* ]]; then
+	not_ok "without --verify nothing is said of checksums"
+	show_output
+else
+	ok "without --verify nothing is said of checksums"
+fi
+run_and_keep "$verdict" replay sums.pcap --stats json
+if [[ $output == *checksums* ]]; then
+	not_ok "nor in JSON"
+	show_output
+else
+	ok "nor in JSON"
+fi
+if [ -e "$rewrite" ]; then
+	expect_sums 8 4 2 2 "a packet that is replaced has right ones" --function "$rewrite:same"
+	expect_sums 8 4 2 2 "in another length, too" --function "$rewrite:longer"
+	expect_sums 8 4 2 2 "what could not be edited and goes on is as before" --function "$rewrite:same" --on-fault accept
+else
+	skip "--verify with functions that rewrite: needs $build/test/functions (make test-programs)"
+fi
+expect_exit 2 "--verify with --copy-range is wrong usage" "$verdict" replay sums.pcap --verify --copy-range 100
+expect_kept '^verdict: --verify needs whole packets: leave out --copy-range$' "and says why"
+
 # ---- without privileges ----
 
 if [ "$(id -u)" -ne 0 ]; then

@@ -94,11 +94,13 @@ struct vd_capture_options {
 	const char *path;	  /* pcap or pcapng; "-": standard input */
 	const char *accepted_path; /* accepted packets go here, in the order of the capture; NULL: nowhere */
 	const char *dropped_path;  /* dropped ones */
+	bool verify;		  /* count packets with wrong checksums: checksums_* in struct vd_queue_stats */
 };
 
 /*
  * Reads packets from a capture instead. Link types: raw IP, Ethernet (with VLAN tags), Linux cooked v1 and v2, BSD loopback.
- * -ENOENT, -EACCES, -EINVAL: not a capture; -ENOTSUP: another link type.
+ * To verify takes whole packets: all are copied, and a copy_range below 65531 is refused.
+ * -ENOENT, -EACCES, -EINVAL: not a capture, or that refusal; -ENOTSUP: another link type.
  */
 int vd_engine_add_capture(struct vd_engine *engine, const struct vd_capture_options *options, struct vd_error *error);
 
@@ -143,10 +145,15 @@ struct vd_queue_stats {
 	uint64_t reads;			       /* receive calls that brought packets */
 	uint64_t sends;			       /* send calls */
 	uint64_t on_the_spot;		       /* packets that the reading thread decided itself */
+	uint64_t checksums_checked;	       /* verified captures: received, and right or wrong */
+	uint64_t checksums_wrong_before;       /* of them: wrong, as captured */
+	uint64_t checksums_unknown;	       /* cannot be told: fragments, packets captured in part */
+	uint64_t checksums_wrong_after;	       /* accepted with a wrong one, edits included */
 	uint32_t waiting;		       /* in the kernel's queue, now */
 	uint32_t in_flight;		       /* read and not answered yet, now */
 	uint32_t receive_buffer;	       /* bytes that the kernel granted */
 	uint32_t copy_range;		       /* bytes of each packet that are copied */
+	bool verified;			       /* a capture: checksums_* count */
 	bool ended;			       /* a capture: read to its end */
 };
 
