@@ -98,7 +98,7 @@ IPQ_HEADERS := libipq.h libipq/libipq.h libipq/compat/linux/netfilter.h linux/ne
 
 object = $(patsubst %,$(OUT)/obj/%.o,$(basename $(1)))
 LIB_OBJECTS := $(call object,$(LIB_SOURCES))
-IPQ_OBJECTS := $(call object,$(IPQ_SOURCES) $(wildcard lib/nfq/*.c) lib/packet/attributes.c)
+IPQ_OBJECTS := $(call object,$(IPQ_SOURCES) $(wildcard lib/nfq/*.c lib/packet/checksum*.c) $(addprefix lib/packet/,attributes.c parse.c place.c))
 TOOL_OBJECTS := $(call object,$(TOOL_SOURCES))
 SUPPORT_OBJECTS := $(call object,$(SUPPORT_SOURCES))
 MICRO_SUPPORT_OBJECTS := $(call object,$(MICRO_SUPPORT_SOURCES))
@@ -222,7 +222,7 @@ $(TESTS): | $(FUNCTIONS) $(TEST_FUNCTIONS)
 # a test of libipq uses it as a program does; what translates messages is not to be seen from there
 IPQ_TESTS := $(filter $(OUT)/test/unit/test_ipq_% $(OUT)/test/kernel/test_ipq_%,$(TESTS))
 $(IPQ_TESTS): TEST_LIBS = $(IPQ_LIBS)
-$(OUT)/test/unit/test_ipq_translate: TEST_LIBS = $(IPQ_STATIC)
+$(OUT)/test/unit/test_ipq_translate $(OUT)/test/unit/test_ipq_checksums: TEST_LIBS = $(IPQ_STATIC)
 $(IPQ_TESTS): $(IPQ_STATIC) $(OUT)/libipq.so | $(IPQ_PROGRAMS)
 
 $(OUT)/test/%: $(OUT)/obj/test/%.o $(SUPPORT_OBJECTS) $(LIB_STATIC)

@@ -88,7 +88,7 @@ int ipq_get_msgerr(const unsigned char *buf);
 
 /*
  * Decides: NF_ACCEPT, NF_DROP, NF_QUEUE, NF_REPEAT. `data_len` bytes at `buf` become the packet; 0 or NULL: it stays as it
- * was. Checksums are the caller's. > 0, or -1.
+ * was. Checksums are the caller's, unless IPQ_CTL_SET_CHECKSUMS made them the library's. > 0, or -1.
  */
 int ipq_set_verdict(const struct ipq_handle *h, ipq_id_t id, unsigned int verdict, size_t data_len, unsigned char *buf);
 
@@ -112,8 +112,9 @@ enum {
 	IPQ_CTL_SET_MAXLEN,	    /* unsigned int: how many packets may wait; 1024 at first */
 	IPQ_CTL_SET_RCVBUF,	    /* unsigned int: bytes of the socket's buffer, beyond net.core.rmem_max as well */
 	IPQ_CTL_SET_GSO,	    /* int: 1 hands up packets that are larger than an MTU, checksums perhaps not complete; 0 at first */
-	IPQ_CTL_SET_TRUNCATED	    /* int: what becomes of a packet that did not fit the buffer: NF_DROP (at first), NF_ACCEPT,
+	IPQ_CTL_SET_TRUNCATED,	    /* int: what becomes of a packet that did not fit the buffer: NF_DROP (at first), NF_ACCEPT,
 				       or -1: it waits for the program's verdict */
+	IPQ_CTL_SET_CHECKSUMS	    /* int: 1 makes the checksums of packets that ipq_set_verdict() rewrites; 0 at first */
 };
 
 struct ipq_stats {

@@ -84,6 +84,12 @@ static int set_truncated(struct ipq_full_handle *handle, int verdict)
 	return 1;
 }
 
+static int set_checksums(struct ipq_full_handle *handle, bool completes)
+{
+	atomic_store_explicit(&handle->completes, completes, memory_order_relaxed);
+	return 1;
+}
+
 PUBLIC int ipq_ctl(const struct ipq_handle *h, int request, ...)
 {
 	struct ipq_full_handle *handle = ipq_full(h);
@@ -106,6 +112,9 @@ PUBLIC int ipq_ctl(const struct ipq_handle *h, int request, ...)
 		break;
 	case IPQ_CTL_SET_TRUNCATED:
 		result = set_truncated(handle, va_arg(arguments, int));
+		break;
+	case IPQ_CTL_SET_CHECKSUMS:
+		result = set_checksums(handle, va_arg(arguments, int) != 0);
 		break;
 	default: /* the original knew none, and said so of all */
 		break;

@@ -62,6 +62,7 @@ PUBLIC struct ipq_handle *(ipq_create_handle)(uint32_t flags, uint32_t protocol)
 	handle->family = (uint8_t)protocol;
 	handle->maxlen = IPQ_MAXLEN_DEFAULT;
 	atomic_init(&handle->truncated, NF_DROP);
+	atomic_init(&handle->completes, false);
 	pthread_mutex_init(&handle->devices.lock, NULL);
 	pthread_mutex_init(&handle->settings, NULL);
 	handle->public.fd = handle->nfq.descriptor;

@@ -7,6 +7,7 @@
  *	read.c	     one message from the kernel
  *	translate.c  from nfnetlink_queue's message to ip_queue's
  *	verdict.c    a verdict to the kernel
+ *	checksums.c  those of a rewritten packet
  *	control.c    requests that the original did not know
  *	devices.c    names and types of interfaces
  *	error.c	     what failed, in words
@@ -89,6 +90,7 @@ struct ipq_full_handle {
 	bool is_gso;
 
 	_Atomic int truncated; /* NF_DROP, NF_ACCEPT, or -1 */
+	_Atomic bool completes; /* checksums of rewritten packets */
 
 	/* relaxed: counters */
 	_Atomic uint64_t read;
@@ -144,6 +146,22 @@ enum ipq_kind {
  */
 enum ipq_kind ipq_translate(struct ipq_full_handle *handle, struct ipq_incoming *incoming, size_t received, uint8_t *buffer,
 			    size_t size, size_t *length);
+
+/* ---- checksums.c ---- */
+
+/* A rewritten packet: up to four pieces, which lie here and in the program's buffer. */
+struct ipq_completed {
+	unsigned count;
+	struct iovec pieces[4];
+	uint8_t header[60]; /* of IPv4, the longest */
+	uint8_t field[4];
+};
+
+/*
+ * The packet of `length` bytes (20 or more, 40 for AF_INET6) at `payload`, its checksums complete as far as they can be: not
+ * those of fragments, of unknown protocols, of UDP over IPv4 that has none, and none of a malformed packet.
+ */
+void ipq_complete(struct ipq_completed *completed, uint8_t family, const uint8_t *payload, uint32_t length);
 
 /* ---- verdict.c ---- */
 

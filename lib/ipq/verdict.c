@@ -64,6 +64,21 @@ static int send_message(const struct ipq_full_handle *handle, struct message *me
 	return sendmsg(handle->public.fd, &header, 0) < 0 ? -errno : 0;
 }
 
+/* The same with the payload's checksums made. */
+static int send_completed(const struct ipq_full_handle *handle, struct message *message, const void *payload, size_t payload_length)
+{
+	struct ipq_completed completed;
+	struct iovec iov[1 + sizeof completed.pieces / sizeof *completed.pieces] = {
+		{.iov_base = message, .iov_len = message->netlink.nlmsg_len - payload_length},
+	};
+	struct msghdr header = {.msg_iov = iov};
+
+	ipq_complete(&completed, handle->family, payload, (uint32_t)payload_length);
+	memcpy(iov + 1, completed.pieces, completed.count * sizeof *iov);
+	header.msg_iovlen = 1 + completed.count;
+	return sendmsg(handle->public.fd, &header, 0) < 0 ? -errno : 0;
+}
+
 /* Back to the same queue, as there was only one. */
 static uint32_t netfilter_verdict(const struct ipq_full_handle *handle, unsigned int verdict)
 {
@@ -100,6 +115,8 @@ PUBLIC int ipq_set_verdict(const struct ipq_handle *h, ipq_id_t id, unsigned int
 	if (length < least || length > PAYLOAD_MAX)
 		return finish(send_message(handle, &message, NULL, 0), length);
 	put(&message, NFQA_PAYLOAD, NULL, length);
+	if (atomic_load_explicit(&handle->completes, memory_order_relaxed))
+		return finish(send_completed(handle, &message, buf, length), length);
 	return finish(send_message(handle, &message, buf, length), length);
 }
 

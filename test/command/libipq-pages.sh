@@ -36,7 +36,7 @@ awk -v to="$programs" '
 	/^\.Ed/ { if (in_it) close(to "/" name); in_it = 0; name = ""; next }
 	in_it { gsub(/\\e/, "\\"); print > (to "/" name) }' "$man"/*.[1-9]
 run_and_keep ls "$programs"
-for name in no-large-icmp.c no-echo.c no-echo-function.c refused.c rewrite.c control.c; do
+for name in no-large-icmp.c no-echo.c no-echo-function.c refused.c rewrite.c rewrite-summed.c control.c; do
 	expect_kept "^$name\$" "a page has $name"
 done
 for program in "$programs"/*.c; do

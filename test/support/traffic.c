@@ -625,9 +625,10 @@ static void read_file_here(void *argument)
 {
 	struct file_request *request = argument;
 	int file = open(request->path, O_RDONLY | O_CLOEXEC);
-	size_t used = 0;
+	size_t used = 1;
 	ssize_t got;
 
+	request->text[0] = '\n'; /* each line has one before it, the first one too */
 	need(file >= 0, request->path);
 	while (used < sizeof request->text - 1 &&
 	       (got = read(file, request->text + used, sizeof request->text - 1 - used)) > 0)

@@ -257,6 +257,8 @@ static void requests_of_our_own_are_checked(void **state)
 	assert_int_equal(ctl(handle, IPQ_CTL_SET_TRUNCATED, NF_QUEUE), -1);
 	assert_int_equal(ctl(handle, IPQ_CTL_SET_TRUNCATED, -2), -1);
 	assert_int_equal(ctl(handle, IPQ_CTL_SET_TRUNCATED, NF_ACCEPT), 1);
+	assert_int_equal(ctl(handle, IPQ_CTL_SET_CHECKSUMS, 1), 1);
+	assert_int_equal(ctl(handle, IPQ_CTL_SET_CHECKSUMS, 0), 1);
 	assert_int_equal(ctl(handle, IPQ_CTL_SET_MAXLEN, 5u), 1);
 	assert_int_equal(ctl(handle, IPQ_CTL_SET_GSO, 1), 1);
 	memset(&stats, 0xee, sizeof stats);
