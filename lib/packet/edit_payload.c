@@ -56,17 +56,6 @@ static int find_payload_to_edit(struct vd_packet *packet, uint32_t *start, uint3
 	return result == -ENODATA || result == -EOPNOTSUPP ? vd_packet_refuse(packet, result) : result;
 }
 
-/* As far as a checksum covers a part of the payload only. */
-static uint32_t covered_end(const struct vd_packet *packet, uint32_t end)
-{
-	struct vd_checksum_place place;
-
-	if ((packet->protocol == IPPROTO_UDPLITE || packet->protocol == IPPROTO_DCCP) &&
-	    !vd_packet_find_checksum(packet, vd_packet_data(packet), &place) && place.end < end)
-		return place.end;
-	return end;
-}
-
 int vd_packet_write_payload(struct vd_packet *packet, uint32_t offset, const void *data, uint32_t length)
 {
 	bool is_crc = packet->protocol == IPPROTO_SCTP;
@@ -81,7 +70,7 @@ int vd_packet_write_payload(struct vd_packet *packet, uint32_t offset, const voi
 	if (result)
 		return result;
 	at = start + offset;
-	covered = covered_end(packet, at + length);
+	covered = vd_packet_covered_end(packet, vd_packet_data(packet), at + length);
 	covered = covered > at ? covered - at : 0;
 	vd_packet_begin_edit(packet, is_crc ? VD_EDITED_FULL : VD_EDITED_TRANSPORT);
 	vd_packet_write_transport(packet, at, data, covered);

@@ -233,6 +233,16 @@ static uint32_t covered(const struct vd_packet *packet, const uint8_t *header, u
 	}
 }
 
+uint32_t vd_packet_covered_end(const struct vd_packet *packet, const uint8_t *data, uint32_t end)
+{
+	uint32_t start = packet->transport_offset, said;
+
+	if (packet->protocol != IPPROTO_UDPLITE && packet->protocol != IPPROTO_DCCP)
+		return end;
+	said = covered(packet, data + start, UINT32_MAX);
+	return said && said < end - start ? start + said : end; /* what makes no sense covers all, or nothing: it is wrong anyway */
+}
+
 int vd_packet_find_checksum(const struct vd_packet *packet, const uint8_t *data, struct vd_checksum_place *place)
 {
 	uint32_t end, length;

@@ -40,6 +40,12 @@ void vd_packet_locate_checksum(const struct vd_packet *packet, const uint8_t *da
  */
 int vd_packet_find_checksum(const struct vd_packet *packet, const uint8_t *data, struct vd_checksum_place *place);
 
+/*
+ * How far the checksum of a packet or fragment with a transport header covers its bytes, `end` at most, which is behind that
+ * header: as far as its own header says, which is all that it takes. For what is behind UDP's own end, ask vd_packet_payload().
+ */
+uint32_t vd_packet_covered_end(const struct vd_packet *packet, const uint8_t *data, uint32_t end);
+
 /* Whether the source or destination address in the IP header is the one of the pseudo-header: other ones lie in options. */
 bool vd_packet_is_pseudo_source(const struct vd_packet *packet, const uint8_t *data);
 bool vd_packet_is_pseudo_destination(const struct vd_packet *packet, const uint8_t *data);

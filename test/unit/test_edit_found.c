@@ -86,11 +86,65 @@ static void a_fragment_is_not_verified(void **state)
 	}
 }
 
+/* ---- fragments, and others whose checksum covers what nobody knows here ---- */
+
+/* | IPv6 | a routing header of an unknown type, not at its end | */
+#define ROUTED(next) "60000000 0000 2b 40 fd000000000000000000000000000001 fd000000000000000000000000000002 " next "00fd0100000000"
+#define FRAGMENTED(protocol) "4500 0000 0001 2000 40" protocol "0000 0a000001 0a000002"
+
+#define UDPLITE "03e80035 000a 1234" /* covers two bytes of the payload */
+#define DCCP "03e80050 0402 1234 00000001 00000000" /* four bytes */
+
+static struct vd_packet *make(const char *network, const char *transport, uint32_t payload)
+{
+	bytes_reset(&bytes);
+	bytes_put_hex(&bytes, network);
+	bytes_put_hex(&bytes, transport);
+	bytes_put_fill(&bytes, 'x', payload);
+	bytes_end_ip(&bytes);
+	return bytes_packet(bytes.data, bytes.used, bytes.used, bytes.used + 64, ethertype(), 0);
+}
+
+static unsigned field_at(struct vd_packet *packet, uint32_t at)
+{
+	const uint8_t *field = vd_packet_transport(packet, at + 2);
+
+	assert_non_null(field);
+	vd_packet_complete(packet);
+	return (unsigned)field[at] << 8 | field[at + 1];
+}
+
+/* How much a partial checksum covers stands in the header: it is known, also where the rest of the packet is not. */
+static void bytes_that_are_not_covered_change_no_checksum(void **state)
+{
+	static const struct {
+		const char *network, *transport;
+		uint32_t covered;
+	} cases[] = {
+		{FRAGMENTED("88"), UDPLITE, 2},
+		{FRAGMENTED("21"), DCCP, 4},
+		{ROUTED("88"), UDPLITE, 2},
+		{ROUTED("21"), DCCP, 4},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct vd_packet *packet = make(cases[i].network, cases[i].transport, 32);
+
+		assert_int_equal(vd_packet_write_payload(packet, cases[i].covered, "12345678", 8), 0);
+		assert_int_equal(field_at(packet, 6), 0x1234);
+		assert_int_equal(vd_packet_write_payload(packet, cases[i].covered - 2, "zz12345678", 10), 0);
+		assert_int_equal(field_at(packet, 6), 0x1234 - 2 * 0x101); /* 'x' is two less than 'z' */
+		free(packet);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_part_of_a_packet_is_not_verified),
 		cmocka_unit_test(a_fragment_is_not_verified),
+		cmocka_unit_test(bytes_that_are_not_covered_change_no_checksum),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
