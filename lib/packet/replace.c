@@ -34,7 +34,7 @@ int vd_packet_replace(struct vd_packet *packet, const void *data, uint32_t lengt
 {
 	struct vd_checksum_place place;
 	struct vd_packet after;
-	int result = vd_packet_check_edit(packet);
+	int result = vd_packet_check_edit(packet), cover;
 
 	if (result)
 		return result;
@@ -46,14 +46,16 @@ int vd_packet_replace(struct vd_packet *packet, const void *data, uint32_t lengt
 	after = *packet;
 	after.length = after.wire_length = length;
 	vd_packet_parse(&after, data);
-	if (after.ip_version != packet->ip_version || (after.parsed & VD_PARSED_MALFORMED) ||
-	    vd_packet_find_checksum(&after, data, &place) == -EINVAL)
+	cover = vd_packet_find_checksum(&after, data, &place);
+	if (after.ip_version != packet->ip_version || (after.parsed & VD_PARSED_MALFORMED) || cover == -EINVAL)
 		return -EINVAL;
 	if (!keeps_what_the_kernel_guards(packet, &after, data))
 		return vd_packet_refuse(packet, -EOPNOTSUPP);
 
+	after.edited = 0; /* it went with the old bytes */
 	*packet = after;
 	memcpy(vd_packet_bytes_to_edit(packet), data, length);
-	vd_packet_begin_edit(packet, VD_EDITED_FULL);
+	/* where it covers what is not here, the new packet's own checksum counts, and later edits go by what they change */
+	vd_packet_begin_edit(packet, cover ? 0 : VD_EDITED_FULL);
 	return 0;
 }

@@ -139,12 +139,49 @@ static void bytes_that_are_not_covered_change_no_checksum(void **state)
 	}
 }
 
+/* What a replaced fragment has in the field is right by what its maker knows; edits behind that go by what they change. */
+static void a_replaced_fragment_can_be_edited_further(void **state)
+{
+	struct vd_packet *packet = make(FRAGMENTED("11"), "03e80035 0064 1234", 32);
+
+	(void)state;
+	assert_int_equal(vd_packet_set_source_port(packet, 7), 0); /* is gone with the bytes that it changed */
+	bytes_set_be16(&bytes, 26, 0x5678);
+	assert_int_equal(vd_packet_replace(packet, bytes.data, bytes.used), 0);
+	assert_int_equal(vd_packet_set_source_port(packet, 1001), 0);
+	assert_int_equal(field_at(packet, 6), 0x5677);
+	assert_int_equal(vd_packet_set_source(packet, "\12\0\0\3"), 0);
+	assert_int_equal(field_at(packet, 6), 0x5675);
+	free(packet);
+}
+
+/* Nor can a checksum that covers what is not here be made in full after a replacement. */
+static void a_replacement_does_not_allow_what_cannot_be_completed(void **state)
+{
+	struct vd_packet *packet = make(FRAGMENTED("84"), "03e80050 00000001 12345678", 32);
+
+	(void)state;
+	assert_int_equal(vd_packet_set_source_port(packet, 7), -EOPNOTSUPP);
+	assert_int_equal(vd_packet_replace(packet, bytes.data, bytes.used), 0);
+	assert_int_equal(vd_packet_set_source_port(packet, 7), -EOPNOTSUPP);
+	free(packet);
+
+	packet = make(ROUTED("11"), "03e80035 0028 1234", 32);
+	assert_int_equal(vd_packet_delete_payload(packet, 0, 2), -EOPNOTSUPP);
+	assert_int_equal(vd_packet_replace(packet, bytes.data, bytes.used), 0);
+	assert_int_equal(vd_packet_delete_payload(packet, 0, 2), -EOPNOTSUPP);
+	assert_int_equal(field_at(packet, 6), 0x1234);
+	free(packet);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_part_of_a_packet_is_not_verified),
 		cmocka_unit_test(a_fragment_is_not_verified),
 		cmocka_unit_test(bytes_that_are_not_covered_change_no_checksum),
+		cmocka_unit_test(a_replaced_fragment_can_be_edited_further),
+		cmocka_unit_test(a_replacement_does_not_allow_what_cannot_be_completed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
