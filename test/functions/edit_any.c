@@ -276,6 +276,41 @@ static void verify(const struct edit_any *this, struct vd_packet *packet)
 	put_result(this, vd_packet_verify(packet));
 }
 
+/* Two numbers in ones' complement arithmetic. */
+static uint32_t add(uint32_t a, uint32_t b)
+{
+	return (a + b) % 0xffff;
+}
+
+/*
+ * Makes the checksum of UDP or UDP-Lite come out as 0, which has to be sent as 0xffff: adds the checksum to the first word of the
+ * payload, or puts it in front of it, less what the two lengths add then.
+ */
+static void aim(const struct edit_any *this, struct vd_packet *packet)
+{
+	const uint8_t *header = vd_packet_transport(packet, 8), *payload;
+	bool inserts = vd_packet_protocol(packet) == IPPROTO_UDP && !this->is_same && below(2);
+	uint32_t there, wanted;
+	uint8_t bytes[2];
+
+	verify(this, packet);
+	payload = vd_packet_payload(packet, &there);
+	if (!header || !payload || there < 2)
+		return;
+	wanted = add((uint32_t)header[6] << 8 | header[7], inserts ? 0xffff - 4 : (uint32_t)payload[0] << 8 | payload[1]);
+	write16(bytes, 0, wanted);
+	put(this, packet, inserts ? "insert_payload" : "write_payload");
+	fprintf(this->log, " 0");
+	put_bytes(this, bytes, sizeof bytes);
+	put_result(this, inserts ? vd_packet_insert_payload(packet, 0, bytes, sizeof bytes) :
+				   vd_packet_write_payload(packet, 0, bytes, sizeof bytes));
+}
+
+static bool can_aim(const struct vd_packet *packet)
+{
+	return vd_packet_protocol(packet) == IPPROTO_UDP || vd_packet_protocol(packet) == 136;
+}
+
 static void edit_tcp(const struct edit_any *this, struct vd_packet *packet)
 {
 	switch (below(8)) {
@@ -321,7 +356,7 @@ static void edit(const struct edit_any *this, struct vd_packet *packet)
 	case 3:
 		return is_tcp || !below(4) ? edit_tcp(this, packet) : write_payload(this, packet);
 	case 4:
-		return verify(this, packet);
+		return can_aim(packet) ? aim(this, packet) : verify(this, packet);
 	case 5:
 	case 6:
 		return is_tcp ? edit_tcp(this, packet) : write_payload(this, packet);
