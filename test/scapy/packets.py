@@ -8,7 +8,7 @@ import struct
 
 from scapy.layers.inet import ICMP as IcmpLayer
 from scapy.layers.inet import IP, TCP as TcpLayer, UDP as UdpLayer
-from scapy.layers.inet import IPOption, IPOption_LSRR, IPOption_NOP, IPOption_RR, IPOption_SSRR
+from scapy.layers.inet import IPOption_LSRR, IPOption_NOP, IPOption_RR, IPOption_SSRR
 from scapy.layers.inet6 import HAO, ICMPv6DestUnreach, ICMPv6EchoRequest, ICMPv6ND_NS, ICMPv6ParamProblem
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, IPv6ExtHdrRouting
 from scapy.layers.inet6 import IPv6ExtHdrSegmentRouting, PadN
@@ -105,9 +105,9 @@ class Maker:
             options.append(self.random.choice((
                 ("MSS", self.number(16)), ("NOP", None), ("WScale", self.number(8)), ("SAckOK", b""),
                 ("Timestamp", (self.number(32), self.number(32))), (253, self.random.randbytes(self.random.randint(0, 5))))))
-        return header / TcpLayer(sport=self.number(16), dport=self.number(16), seq=self.number(32), ack=self.number(32),
-                                 flags=flags, window=self.number(16),
-                                 urgptr=self.number(16), options=options[:3]) / Raw(self.some_bytes())
+        layer = TcpLayer(sport=self.number(16), dport=self.number(16), seq=self.number(32), ack=self.number(32), flags=flags,
+                         window=self.number(16), urgptr=self.number(16), options=options[:3])
+        return header / layer / Raw(self.some_bytes())
 
     def udp(self, header):
         layer = UdpLayer(sport=self.number(16), dport=self.number(16))
@@ -135,13 +135,13 @@ class Maker:
             ICMPv6ND_NS(tgt=self.six())))
 
     def sctp(self, header):
-        return header / SctpLayer(sport=self.number(16), dport=self.number(16), tag=self.number(32)) / SCTPChunkData(
-            tsn=self.number(32), data=self.some_bytes())
+        layer = SctpLayer(sport=self.number(16), dport=self.number(16), tag=self.number(32))
+        return header / layer / SCTPChunkData(tsn=self.number(32), data=self.some_bytes())
 
     def gre(self, header):
-        return header / GreLayer(proto=0x6558, chksum_present=self.random.randint(0, 1), key_present=self.random.randint(0, 1),
-                                 key=self.number(32), seqnum_present=self.random.randint(0, 1),
-                                 seqence_number=self.number(32)) / Raw(self.some_bytes())
+        layer = GreLayer(proto=0x6558, chksum_present=self.random.randint(0, 1), key_present=self.random.randint(0, 1),
+                         key=self.number(32), seqnum_present=self.random.randint(0, 1), seqence_number=self.number(32))
+        return header / layer / Raw(self.some_bytes())
 
     def by_hand(self, header, protocol, transport):
         """A transport header with its checksum missing."""
@@ -172,7 +172,7 @@ class Maker:
         payload = self.some_bytes()
         words = len(payload) // 4
         coverage = self.random.choice((0, 1, self.random.randint(1, min(15, 1 + words))))
-        transport = struct.pack(">HHBBHI", self.number(16), self.number(16), 4, coverage, 0, self.number(32)) + self.random.randbytes(4)
+        transport = struct.pack(">HHBBHII", self.number(16), self.number(16), 4, coverage, 0, self.number(32), self.number(32))
         return self.by_hand(header, DCCP, transport + payload)
 
     def other(self, header):
@@ -196,7 +196,7 @@ class Maker:
         """One fragment of the packet, the first or a later one, without extension headers in front of it."""
         packet = Packet(data)
         payload, head = data[packet.transport :], bytearray(data[: packet.transport])
-        # the first one has to have its transport header, or as much of it as 8 bytes are
+        # a first one that is shorter than its transport header is malformed
         at = 0 if self.chance(2) else 8 * self.random.randint(1, max(1, len(payload) // 8))
         length = 8 * self.random.randint(1, max(1, (len(payload) - at) // 8))
         part = payload[at : at + length]
@@ -209,7 +209,8 @@ class Maker:
             put_word(head, 10, 0)
             put_word(head, 10, 0xFFFF - (ones_sum(head) or 0xFFFF))
             return bytes(head) + part
-        return bytes(IPv6(head[:40]) .__class__(src=IPv6(head[:40]).src, dst=IPv6(head[:40]).dst)
+        whole = IPv6(bytes(head))
+        return bytes(IPv6(src=whole.src, dst=whole.dst, hlim=whole.hlim)
                      / IPv6ExtHdrFragment(nh=packet.protocol, offset=at // 8, m=int(more), id=self.number(32)) / Raw(part))
 
     # ---- all of it ----
@@ -217,21 +218,18 @@ class Maker:
     def packet(self):
         four = self.chance(2)
         header = self.header_four() if four else self.header_six()
-        kinds = [self.tcp] * 4 + [self.udp] * 2 + [self.udplite, self.dccp, self.sctp, self.gre, self.icmp if four else self.icmpv6]
+        kinds = [self.tcp] * 4 + [self.udp] * 2 + [self.udplite, self.dccp, self.sctp, self.gre]
+        kinds.append(self.icmp if four else self.icmpv6)
         make = self.other if self.chance(40) else self.random.choice(kinds)
         data = bytes(make(header))
-        if header.version == 4 and any(getattr(option, "pointer", 0) > 3 + 4 * len(option.routers) for option in header.options
-                                       if isinstance(option, (IPOption_LSRR, IPOption_SSRR))):
+        routes = [option for option in header.options if hasattr(option, "pointer")] if four else []
+        if any(route.pointer > 3 + 4 * len(route.routers) for route in routes):
             data = self.complete_anew(data) # scapy takes the last address of a source route that is used up
         if self.chance(8) and not Packet(data).has_extensions:
             data = self.cut(data)
         if self.chance(25):
             data += self.random.randbytes(self.random.randint(1, 20)) # of a link
         return data
-
-
-def cannot_be_told(data):
-    return Packet(data).is_right() is None
 
 
 def damage(random, data):
