@@ -207,7 +207,8 @@ void vd_packet_locate_checksum(const struct vd_packet *packet, const uint8_t *da
 	size = packet->protocol == IPPROTO_SCTP ? 4 : 2;
 	if (!offset || start + offset + size > packet->length)
 		return;
-	place->kind = packet->protocol == IPPROTO_SCTP ? VD_CHECKSUM_CRC32C : VD_CHECKSUM_INTERNET;
+	place->kind = packet->protocol == IPPROTO_SCTP ? VD_CHECKSUM_CRC32C :
+		      packet->protocol == IPPROTO_UDP && packet->skb_info & VD_SKB_GSO ? VD_CHECKSUM_PSEUDO : VD_CHECKSUM_INTERNET;
 	place->field = start + offset;
 	place->zero_is_none = packet->protocol == IPPROTO_UDP && packet->ip_version == 4;
 	place->never_zero = packet->protocol == IPPROTO_UDP || packet->protocol == IPPROTO_UDPLITE;
@@ -240,13 +241,14 @@ int vd_packet_find_checksum(const struct vd_packet *packet, const uint8_t *data,
 	vd_packet_locate_checksum(packet, data, place);
 	if (place->kind == VD_CHECKSUM_NONE)
 		return 0;
-	if (packet->parsed & VD_PARSED_FRAGMENT || packet->length < packet->wire_length ||
-	    (packet->protocol == IPPROTO_UDP && packet->skb_info & VD_SKB_GSO))
+	if (packet->parsed & VD_PARSED_FRAGMENT || packet->length < packet->wire_length)
 		return -ENODATA;
 
 	end = vd_packet_ip_end(packet, data);
 	if (packet->protocol == IPPROTO_UDP && read16(data + place->start + 4))
 		end = place->start + read16(data + place->start + 4); /* behind it may be bytes that are no UDP */
+	if (end > packet->length)
+		return -EINVAL;
 	length = end - place->start;
 	place->end = place->start + covered(packet, data + place->start, length);
 	if (place->end < place->field + (place->kind == VD_CHECKSUM_CRC32C ? 4 : 2))
@@ -262,6 +264,8 @@ uint16_t vd_packet_checksum_be(const struct vd_checksum_place *place, const uint
 	uint64_t sum = place->pseudo; /* the field lies at an even place, so all three begin at one */
 	uint16_t checksum;
 
+	if (place->kind == VD_CHECKSUM_PSEUDO)
+		return vd_checksum_fold_be(place->pseudo);
 	for (uint32_t at = 0; at < before; at += 2) { /* 16 bytes at most */
 		uint16_t word;
 

@@ -11,7 +11,8 @@
 enum vd_checksum_kind {
 	VD_CHECKSUM_NONE,     /* the protocol has none, or is not known, or a later fragment */
 	VD_CHECKSUM_INTERNET, /* 16 bits */
-	VD_CHECKSUM_CRC32C    /* 32 bits */
+	VD_CHECKSUM_CRC32C,   /* 32 bits */
+	VD_CHECKSUM_PSEUDO    /* the pseudo-header's sum only: of UDP segments in one packet the kernel makes the rest, of each */
 };
 
 /* All places are bytes from the network header on. */
@@ -35,7 +36,7 @@ uint32_t vd_packet_ip_end(const struct vd_packet *packet, const uint8_t *data);
 void vd_packet_locate_checksum(const struct vd_packet *packet, const uint8_t *data, struct vd_checksum_place *place);
 
 /*
- * The same, and what is covered. -ENODATA: that is not all here (a fragment, not copied, segments of UDP in one packet, a final
+ * The same, and what is covered. -ENODATA: that is not all here (a fragment, not copied, a final
  * destination in a routing header of unknown type); -EINVAL: what says how much is covered makes no sense.
  */
 int vd_packet_find_checksum(const struct vd_packet *packet, const uint8_t *data, struct vd_checksum_place *place);
