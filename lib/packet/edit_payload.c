@@ -61,10 +61,10 @@ static uint32_t covered_end(const struct vd_packet *packet, uint32_t end)
 {
 	struct vd_checksum_place place;
 
-	if ((packet->protocol == IPPROTO_UDPLITE || packet->protocol == IPPROTO_DCCP) &&
-	    !vd_packet_find_checksum(packet, vd_packet_data(packet), &place) && place.end < end)
-		return place.end;
-	return end;
+	if (packet->protocol != IPPROTO_UDPLITE && packet->protocol != IPPROTO_DCCP)
+		return end;
+	vd_packet_find_checksum(packet, vd_packet_data(packet), &place); /* of a first fragment this much is known */
+	return place.end < end ? place.end : end;
 }
 
 int vd_packet_write_payload(struct vd_packet *packet, uint32_t offset, const void *data, uint32_t length)

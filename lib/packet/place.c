@@ -241,9 +241,10 @@ int vd_packet_find_checksum(const struct vd_packet *packet, const uint8_t *data,
 	vd_packet_locate_checksum(packet, data, place);
 	if (place->kind == VD_CHECKSUM_NONE)
 		return 0;
-	if (packet->parsed & VD_PARSED_FRAGMENT || packet->length < packet->wire_length)
+	if (packet->parsed & VD_PARSED_FRAGMENT || packet->length < packet->wire_length) {
+		place->end = place->start + covered(packet, data + place->start, UINT32_MAX - place->start);
 		return -ENODATA;
-
+	}
 	end = vd_packet_ip_end(packet, data);
 	if (packet->protocol == IPPROTO_UDP && read16(data + place->start + 4))
 		end = place->start + read16(data + place->start + 4); /* behind it may be bytes that are no UDP */

@@ -37,7 +37,8 @@ void vd_packet_locate_checksum(const struct vd_packet *packet, const uint8_t *da
 
 /*
  * The same, and what is covered. -ENODATA: that is not all here (a fragment, not copied, a final
- * destination in a routing header of unknown type); -EINVAL: what says how much is covered makes no sense.
+ * destination in a routing header of unknown type); -EINVAL: what says how much is covered makes no sense. With -ENODATA `end` is where the coverage would end, as far as the
+ * header tells.
  */
 int vd_packet_find_checksum(const struct vd_packet *packet, const uint8_t *data, struct vd_checksum_place *place);
 
