@@ -118,8 +118,11 @@ static int splice(struct vd_packet *packet, uint32_t offset, uint32_t length, co
 {
 	uint32_t start, there, end, total;
 	uint8_t *at;
-	int result = find_payload_to_edit(packet, &start, &there);
+	int result;
 
+	if (length == new_length)
+		return vd_packet_write_payload(packet, offset, data, length);
+	result = find_payload_to_edit(packet, &start, &there);
 	if (result)
 		return result;
 	if (offset > there || length > there - offset)
@@ -155,7 +158,7 @@ int vd_packet_replace_payload(struct vd_packet *packet, const void *data, uint32
 
 	if (result)
 		return result;
-	return length == there ? vd_packet_write_payload(packet, 0, data, length) : splice(packet, 0, there, data, length);
+	return splice(packet, 0, there, data, length);
 }
 
 int vd_packet_insert_payload(struct vd_packet *packet, uint32_t offset, const void *data, uint32_t length)

@@ -497,6 +497,25 @@ static void an_echo_of_zeros(void **state)
 	free(packet);
 }
 
+/* Whatever checksums the new bytes bring. */
+static void a_replaced_packet_is_completed_in_full(void **state)
+{
+	(void)state;
+	for (unsigned version = 4; version <= 6; version += 2) {
+		struct vd_packet *packet = udp(version);
+		uint8_t copy[200];
+
+		memcpy(copy, bytes.data, bytes.used);
+		copy[bytes.used - 1] ^= 0xff;
+		copy[bytes.used - 102] ^= 0xff; /* the checksum */
+		copy[10] ^= version == 4 ? 0xff : 0;
+		assert_int_equal(vd_packet_replace(packet, copy, bytes.used), 0);
+		assert_int_equal(vd_packet_verify(packet), 0);
+		assert_int_equal(vd_packet_data(packet)[bytes.used - 1], copy[bytes.used - 1]);
+		free(packet);
+	}
+}
+
 static void padding_is_left_behind(void **state)
 {
 	struct vd_packet *packet;
@@ -579,6 +598,7 @@ int main(void)
 		cmocka_unit_test(tcp_may_have_zero),
 		cmocka_unit_test(udp_without_a_checksum),
 		cmocka_unit_test(an_echo_of_zeros),
+		cmocka_unit_test(a_replaced_packet_is_completed_in_full),
 		cmocka_unit_test(padding_is_left_behind),
 		cmocka_unit_test(a_refusal_is_not_forgotten),
 		cmocka_unit_test(accessors_tell_the_new_truth),
