@@ -17,7 +17,6 @@
 #include "change.h"
 
 #include <netinet/in.h>
-#include <sys/socket.h>
 
 #include <linux/netfilter.h>
 
@@ -75,7 +74,7 @@ int vd_packet_refuse(struct vd_packet *packet, int error)
 	return error;
 }
 
-int vd_packet_check_edit(struct vd_packet *packet)
+int vd_packet_check_edit_slowly(struct vd_packet *packet)
 {
 	int result = vd_packet_may_edit(packet);
 
@@ -139,18 +138,6 @@ int vd_packet_check_full(struct vd_packet *packet)
 
 /* ---- edit ---- */
 
-void vd_packet_begin_edit(struct vd_packet *packet, unsigned how)
-{
-	if (!packet->edited) {
-		uint32_t end = vd_packet_ip_end(packet, vd_packet_data(packet));
-
-		packet->length = packet->wire_length = end; /* what pads it on its link does not belong to it */
-		packet->edit_address_sum = packet->edit_transport_sum = 0;
-		packet->changed |= VD_CHANGED_DATA;
-	}
-	packet->edited |= (uint8_t)(VD_EDITED | how);
-}
-
 void vd_packet_write_transport(struct vd_packet *packet, uint32_t at, const void *bytes, uint32_t length)
 {
 	uint8_t *to = vd_packet_bytes_to_edit(packet) + at;
@@ -171,7 +158,7 @@ static bool counts_addresses(const struct vd_packet *packet)
 	return packet->protocol != IPPROTO_ICMP && packet->protocol != IPPROTO_GRE;
 }
 
-static void complete_by_what_changed(struct vd_packet *packet, uint8_t *field, const struct vd_checksum_place *place)
+static void complete_by_what_changed(struct vd_packet *packet, uint8_t *field)
 {
 	uint64_t sum = packet->edited & VD_EDITED_TRANSPORT ? packet->edit_transport_sum : 0;
 	uint16_t checksum;
@@ -180,7 +167,7 @@ static void complete_by_what_changed(struct vd_packet *packet, uint8_t *field, c
 	if (counts_addresses(packet))
 		sum += packet->edit_address_sum;
 	checksum = vd_checksum_finish_be((uint16_t)~checksum + sum);
-	if (!checksum && place->never_zero)
+	if (!checksum && vd_packet_is_never_zero(packet))
 		checksum = 0xffff;
 	memcpy(field, &checksum, sizeof checksum);
 }
@@ -199,22 +186,23 @@ static void complete_in_full(uint8_t *data, const struct vd_checksum_place *plac
 	}
 }
 
-static void complete_transport(struct vd_packet *packet, uint8_t *data)
+static inline void complete_transport(struct vd_packet *packet, uint8_t *data)
 {
-	bool is_new = packet->skb_info & VD_SKB_CHECKSUM_NOT_READY;
+	uint32_t field = vd_packet_checksum_field(packet, data);
 	struct vd_checksum_place place;
 
-	vd_packet_locate_checksum(packet, data, &place);
-	if (place.kind == VD_CHECKSUM_NONE)
+	if (!field)
 		return;
-	if (!is_new && has_none(packet, data + place.field) && place.zero_is_none)
-		return;
-	if (is_new || packet->edited & VD_EDITED_FULL || place.kind == VD_CHECKSUM_PSEUDO ||
-	    has_none(packet, data + place.field)) {
+	if (!(packet->skb_info & VD_SKB_CHECKSUM_NOT_READY) && has_none(packet, data + field)) {
+		if (vd_packet_zero_is_none(packet))
+			return;
+		packet->edited |= VD_EDITED_FULL;
+	}
+	if (packet->edited & VD_EDITED_FULL || packet->skb_info & (VD_SKB_CHECKSUM_NOT_READY | VD_SKB_GSO)) {
 		if (!vd_packet_find_checksum(packet, data, &place))
 			complete_in_full(data, &place);
-	} else if (place.kind == VD_CHECKSUM_INTERNET) {
-		complete_by_what_changed(packet, data + place.field, &place);
+	} else if (packet->protocol != IPPROTO_SCTP) {
+		complete_by_what_changed(packet, data + field);
 	}
 }
 
