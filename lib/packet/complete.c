@@ -9,19 +9,42 @@
  * A checksum that is not ready need not be the one of this packet's transport header: a tunnel's packet has others inside, and
  * after an edit the kernel will not make them any more. What tells is the field, which then does not hold the sum of
  * the pseudo-header.
+ *
+ * Segments in one packet (GSO): the kernel makes each TCP segment's checksum anew, whatever is there. For UDP it goes on from the
+ * pseudo-header's sum, which so has to stay in the field; but if the packet comes to a socket here, that would be found wrong.
+ * So UDP is edited only where packets are on their way out.
  */
 #include "change.h"
 
 #include <netinet/in.h>
-#include <sys/socket.h>
+
+#include <linux/netfilter.h>
 
 /* ---- may it be edited ---- */
+
+static bool is_leaving(const struct vd_packet *packet)
+{
+	return packet->hook == NF_INET_FORWARD || packet->hook == NF_INET_LOCAL_OUT || packet->hook == NF_INET_POST_ROUTING;
+}
+
+/* Whether the field holds the sum of the pseudo-header, in which 0 and 0xffff are the same. */
+static bool holds_pseudo_sum(const struct vd_checksum_place *place, const uint8_t *data)
+{
+	uint16_t field_be;
+
+	memcpy(&field_be, data + place->field, sizeof field_be);
+	return (vd_checksum_fold_be(place->pseudo) - field_be) % 0xffff == 0;
+}
+
+static bool is_gso_to_edit(const struct vd_packet *packet)
+{
+	return packet->protocol == IPPROTO_TCP || (packet->protocol == IPPROTO_UDP && is_leaving(packet));
+}
 
 int vd_packet_may_edit(const struct vd_packet *packet)
 {
 	const uint8_t *data = vd_packet_data(packet);
 	struct vd_checksum_place place;
-	uint16_t field_be;
 
 	if (packet->parsed & VD_PARSED_MALFORMED)
 		return -EINVAL;
@@ -35,17 +58,13 @@ int vd_packet_may_edit(const struct vd_packet *packet)
 		return -EOPNOTSUPP;
 	if (!(packet->skb_info & (VD_SKB_GSO | VD_SKB_CHECKSUM_NOT_READY)) || packet->edited)
 		return 0;
-	if (packet->skb_info & VD_SKB_GSO && packet->protocol != IPPROTO_TCP)
+	if (packet->skb_info & VD_SKB_GSO && !is_gso_to_edit(packet))
 		return -EOPNOTSUPP;
-	if (!(packet->skb_info & VD_SKB_CHECKSUM_NOT_READY))
-		return 0;
 	if (vd_packet_find_checksum(packet, data, &place) || place.kind == VD_CHECKSUM_NONE)
 		return -EOPNOTSUPP;
-	if (place.kind == VD_CHECKSUM_CRC32C)
-		return 0;
-	memcpy(&field_be, data + place.field, sizeof field_be);
-	/* both are sums, in which 0 and 0xffff are the same */
-	return (vd_checksum_fold_be(place.pseudo) - field_be) % 0xffff ? -EOPNOTSUPP : 0;
+	if (place.kind == VD_CHECKSUM_PSEUDO || (place.kind == VD_CHECKSUM_INTERNET && packet->skb_info & VD_SKB_CHECKSUM_NOT_READY))
+		return holds_pseudo_sum(&place, data) ? 0 : -EOPNOTSUPP;
+	return 0;
 }
 
 int vd_packet_refuse(struct vd_packet *packet, int error)
@@ -55,7 +74,7 @@ int vd_packet_refuse(struct vd_packet *packet, int error)
 	return error;
 }
 
-int vd_packet_check_edit(struct vd_packet *packet)
+int vd_packet_check_edit_slowly(struct vd_packet *packet)
 {
 	int result = vd_packet_may_edit(packet);
 
@@ -88,6 +107,8 @@ static int verify_transport(const struct vd_packet *packet, const uint8_t *data)
 		memcpy(&checksum, data + place.field, sizeof checksum);
 		/* as a receiver: the two ways to write zero are one to it */
 		return (vd_packet_checksum_be(&place, data) - checksum) % 0xffff ? -EBADMSG : 0;
+	case VD_CHECKSUM_PSEUDO:
+		return -ENODATA;
 	default:
 		return 0;
 	}
@@ -99,6 +120,8 @@ int vd_packet_check_full(struct vd_packet *packet)
 	struct vd_checksum_place place;
 	int result = vd_packet_check_edit(packet);
 
+	if (!result && packet->protocol == IPPROTO_UDP && packet->skb_info & VD_SKB_GSO) /* where would its datagrams end? */
+		return vd_packet_refuse(packet, -EOPNOTSUPP);
 	if (result || packet->edited & VD_EDITED_FULL || packet->skb_info & VD_SKB_CHECKSUM_NOT_READY)
 		return result;
 	result = vd_packet_find_checksum(packet, data, &place);
@@ -114,18 +137,6 @@ int vd_packet_check_full(struct vd_packet *packet)
 }
 
 /* ---- edit ---- */
-
-void vd_packet_begin_edit(struct vd_packet *packet, unsigned how)
-{
-	if (!packet->edited) {
-		uint32_t end = vd_packet_ip_end(packet, vd_packet_data(packet));
-
-		packet->length = packet->wire_length = end; /* what pads it on its link does not belong to it */
-		packet->edit_address_sum = packet->edit_transport_sum = 0;
-		packet->changed |= VD_CHANGED_DATA;
-	}
-	packet->edited |= (uint8_t)(VD_EDITED | how);
-}
 
 void vd_packet_write_transport(struct vd_packet *packet, uint32_t at, const void *bytes, uint32_t length)
 {
@@ -147,7 +158,7 @@ static bool counts_addresses(const struct vd_packet *packet)
 	return packet->protocol != IPPROTO_ICMP && packet->protocol != IPPROTO_GRE;
 }
 
-static void complete_by_what_changed(struct vd_packet *packet, uint8_t *field, const struct vd_checksum_place *place)
+static void complete_by_what_changed(struct vd_packet *packet, uint8_t *field)
 {
 	uint64_t sum = packet->edited & VD_EDITED_TRANSPORT ? packet->edit_transport_sum : 0;
 	uint16_t checksum;
@@ -156,7 +167,7 @@ static void complete_by_what_changed(struct vd_packet *packet, uint8_t *field, c
 	if (counts_addresses(packet))
 		sum += packet->edit_address_sum;
 	checksum = vd_checksum_finish_be((uint16_t)~checksum + sum);
-	if (!checksum && place->never_zero)
+	if (!checksum && vd_packet_is_never_zero(packet))
 		checksum = 0xffff;
 	memcpy(field, &checksum, sizeof checksum);
 }
@@ -169,27 +180,29 @@ static void complete_in_full(uint8_t *data, const struct vd_checksum_place *plac
 	if (place->kind == VD_CHECKSUM_CRC32C) {
 		crc = vd_packet_crc32c_le(place, data);
 		memcpy(data + place->field, &crc, sizeof crc);
-	} else if (place->kind == VD_CHECKSUM_INTERNET) {
+	} else {
 		checksum = vd_packet_checksum_be(place, data);
 		memcpy(data + place->field, &checksum, sizeof checksum);
 	}
 }
 
-static void complete_transport(struct vd_packet *packet, uint8_t *data)
+static inline void complete_transport(struct vd_packet *packet, uint8_t *data)
 {
-	bool is_new = packet->skb_info & VD_SKB_CHECKSUM_NOT_READY;
+	uint32_t field = vd_packet_checksum_field(packet, data);
 	struct vd_checksum_place place;
 
-	vd_packet_locate_checksum(packet, data, &place);
-	if (place.kind == VD_CHECKSUM_NONE)
+	if (!field)
 		return;
-	if (!is_new && has_none(packet, data + place.field) && place.zero_is_none)
-		return;
-	if (is_new || packet->edited & VD_EDITED_FULL || has_none(packet, data + place.field)) {
+	if (!(packet->skb_info & VD_SKB_CHECKSUM_NOT_READY) && has_none(packet, data + field)) {
+		if (vd_packet_zero_is_none(packet))
+			return;
+		packet->edited |= VD_EDITED_FULL;
+	}
+	if (packet->edited & VD_EDITED_FULL || packet->skb_info & (VD_SKB_CHECKSUM_NOT_READY | VD_SKB_GSO)) {
 		if (!vd_packet_find_checksum(packet, data, &place))
 			complete_in_full(data, &place);
-	} else if (place.kind == VD_CHECKSUM_INTERNET) {
-		complete_by_what_changed(packet, data + place.field, &place);
+	} else if (packet->protocol != IPPROTO_SCTP) {
+		complete_by_what_changed(packet, data + field);
 	}
 }
 

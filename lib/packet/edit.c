@@ -8,7 +8,7 @@
 
 /* ---- IP ---- */
 
-static int check_ip(struct vd_packet *packet)
+static inline int check_ip(struct vd_packet *packet)
 {
 	int result = vd_packet_check_edit(packet);
 
@@ -62,10 +62,15 @@ int vd_packet_set_destination(struct vd_packet *packet, const void *address)
 int vd_packet_set_ttl(struct vd_packet *packet, unsigned ttl)
 {
 	int result = ttl > 255 ? -EINVAL : check_ip(packet);
+	uint8_t *data = vd_packet_bytes_to_edit(packet);
 
-	if (!result)
-		vd_packet_bytes_to_edit(packet)[packet->ip_version == 4 ? 8 : 7] = (uint8_t)ttl;
-	return result;
+	if (result)
+		return result;
+	if (packet->ip_version == 4) /* two bytes: see vd_packet_ipv4_checksum_be() */
+		vd_packet_write16(data + 8, ttl << 8 | data[9]);
+	else
+		data[7] = (uint8_t)ttl;
+	return 0;
 }
 
 /* The bits of `mask` in the type of service, or the traffic class, which lies across two bytes. */
@@ -79,7 +84,7 @@ static int set_traffic_class(struct vd_packet *packet, unsigned bits, unsigned m
 		return result;
 	value = (vd_packet_traffic_class_(packet) & ~mask) | bits;
 	if (packet->ip_version == 4) {
-		data[1] = (uint8_t)value;
+		vd_packet_write16(data, (unsigned)data[0] << 8 | value);
 	} else {
 		data[0] = (uint8_t)((data[0] & 0xf0) | value >> 4);
 		data[1] = (uint8_t)((data[1] & 0x0f) | value << 4);
@@ -100,7 +105,7 @@ int vd_packet_set_ecn(struct vd_packet *packet, unsigned ecn)
 /* ---- transport headers ---- */
 
 /* Whether the transport header's first `length` bytes may be edited. */
-static int check_header(struct vd_packet *packet, uint32_t length)
+static inline int check_header(struct vd_packet *packet, uint32_t length)
 {
 	int result;
 
@@ -114,7 +119,7 @@ static int check_header(struct vd_packet *packet, uint32_t length)
 	return result;
 }
 
-static int set_port(struct vd_packet *packet, uint32_t at, unsigned port)
+static inline int set_port(struct vd_packet *packet, uint32_t at, unsigned port)
 {
 	int result;
 

@@ -56,6 +56,17 @@ static int find_payload_to_edit(struct vd_packet *packet, uint32_t *start, uint3
 	return result == -ENODATA || result == -EOPNOTSUPP ? vd_packet_refuse(packet, result) : result;
 }
 
+/* As far as a checksum covers a part of the payload only. */
+static uint32_t covered_end(const struct vd_packet *packet, uint32_t end)
+{
+	struct vd_checksum_place place;
+
+	if (packet->protocol != IPPROTO_UDPLITE && packet->protocol != IPPROTO_DCCP)
+		return end;
+	vd_packet_find_checksum(packet, vd_packet_data(packet), &place); /* of a first fragment this much is known */
+	return place.end < end ? place.end : end;
+}
+
 int vd_packet_write_payload(struct vd_packet *packet, uint32_t offset, const void *data, uint32_t length)
 {
 	bool is_crc = packet->protocol == IPPROTO_SCTP;
@@ -70,7 +81,7 @@ int vd_packet_write_payload(struct vd_packet *packet, uint32_t offset, const voi
 	if (result)
 		return result;
 	at = start + offset;
-	covered = vd_packet_covered_end(packet, vd_packet_data(packet), at + length);
+	covered = covered_end(packet, at + length);
 	covered = covered > at ? covered - at : 0;
 	vd_packet_begin_edit(packet, is_crc ? VD_EDITED_FULL : VD_EDITED_TRANSPORT);
 	vd_packet_write_transport(packet, at, data, covered);
@@ -107,8 +118,11 @@ static int splice(struct vd_packet *packet, uint32_t offset, uint32_t length, co
 {
 	uint32_t start, there, end, total;
 	uint8_t *at;
-	int result = find_payload_to_edit(packet, &start, &there);
+	int result;
 
+	if (length == new_length)
+		return vd_packet_write_payload(packet, offset, data, length);
+	result = find_payload_to_edit(packet, &start, &there);
 	if (result)
 		return result;
 	if (offset > there || length > there - offset)
@@ -144,7 +158,7 @@ int vd_packet_replace_payload(struct vd_packet *packet, const void *data, uint32
 
 	if (result)
 		return result;
-	return length == there ? vd_packet_write_payload(packet, 0, data, length) : splice(packet, 0, there, data, length);
+	return splice(packet, 0, there, data, length);
 }
 
 int vd_packet_insert_payload(struct vd_packet *packet, uint32_t offset, const void *data, uint32_t length)

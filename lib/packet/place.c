@@ -6,40 +6,10 @@
 
 #include "checksum.h"
 
-#ifndef IPPROTO_UDPLITE
-#define IPPROTO_UDPLITE 136
-#endif
-
 #define IPV4_SOURCE 12
 #define IPV4_DESTINATION 16
 #define IPV6_SOURCE 8
 #define IPV6_DESTINATION 24
-
-static uint32_t read16(const uint8_t *bytes)
-{
-	return (uint32_t)bytes[0] << 8 | bytes[1];
-}
-
-static uint32_t word_at(const uint8_t *bytes)
-{
-	uint32_t word;
-
-	memcpy(&word, bytes, sizeof word);
-	return word;
-}
-
-uint32_t vd_packet_ip_end(const struct vd_packet *packet, const uint8_t *data)
-{
-	uint32_t end = packet->wire_length;
-
-	if (packet->ip_version == 4 && packet->length >= 20)
-		end = read16(data + 2);
-	else if (packet->ip_version == 6 && packet->length >= 40)
-		end = 40 + read16(data + 4);
-	if (end <= 40 && packet->wire_length > UINT16_MAX)
-		end = packet->wire_length; /* too long for the field: BIG TCP, a jumbogram */
-	return end < packet->length ? end : packet->length;
-}
 
 /* ---- the addresses of the pseudo-header ---- */
 
@@ -161,7 +131,7 @@ static bool add_pseudo_header(const struct vd_packet *packet, const uint8_t *dat
 		return false;
 	place->pseudo = (uint64_t)htonl(length) + htons(packet->protocol);
 	for (unsigned at = 0; at < (packet->ip_version == 4 ? 4 : 16); at += 4)
-		place->pseudo += (uint64_t)word_at(addresses.source + at) + word_at(addresses.destination + at);
+		place->pseudo += (uint64_t)vd_packet_word_be(addresses.source + at) + vd_packet_word_be(addresses.destination + at);
 	return true;
 }
 
@@ -174,7 +144,7 @@ static bool has_pseudo_header(const struct vd_packet *packet)
 }
 
 /* Where the field is in the transport header; 0: there is none. */
-static uint32_t field_offset(const struct vd_packet *packet, const uint8_t *header)
+static inline uint32_t field_offset(const struct vd_packet *packet, const uint8_t *header)
 {
 	switch (packet->protocol) {
 	case IPPROTO_TCP:
@@ -196,21 +166,21 @@ static uint32_t field_offset(const struct vd_packet *packet, const uint8_t *head
 	}
 }
 
-void vd_packet_locate_checksum(const struct vd_packet *packet, const uint8_t *data, struct vd_checksum_place *place)
+uint32_t vd_packet_checksum_field(const struct vd_packet *packet, const uint8_t *data)
 {
-	uint32_t start = packet->transport_offset, offset, size;
+	uint32_t start = packet->transport_offset, offset;
 
-	*place = (struct vd_checksum_place){.kind = VD_CHECKSUM_NONE, .start = start};
 	if (!start || start >= packet->length)
-		return;
+		return 0;
 	offset = field_offset(packet, data + start);
-	size = packet->protocol == IPPROTO_SCTP ? 4 : 2;
-	if (!offset || start + offset + size > packet->length)
-		return;
-	place->kind = packet->protocol == IPPROTO_SCTP ? VD_CHECKSUM_CRC32C : VD_CHECKSUM_INTERNET;
-	place->field = start + offset;
-	place->zero_is_none = packet->protocol == IPPROTO_UDP && packet->ip_version == 4;
-	place->never_zero = packet->protocol == IPPROTO_UDP || packet->protocol == IPPROTO_UDPLITE;
+	return offset && start + offset + (packet->protocol == IPPROTO_SCTP ? 4 : 2) <= packet->length ? start + offset : 0;
+}
+
+static enum vd_checksum_kind kind_of(const struct vd_packet *packet)
+{
+	if (packet->protocol == IPPROTO_SCTP)
+		return VD_CHECKSUM_CRC32C;
+	return packet->protocol == IPPROTO_UDP && packet->skb_info & VD_SKB_GSO ? VD_CHECKSUM_PSEUDO : VD_CHECKSUM_INTERNET;
 }
 
 /* How many bytes of the transport part's `length` are covered; 0: that makes no sense. */
@@ -220,7 +190,7 @@ static uint32_t covered(const struct vd_packet *packet, const uint8_t *header, u
 
 	switch (packet->protocol) {
 	case IPPROTO_UDPLITE: /* RFC 3828: 0 is all; the header always is */
-		said = read16(header + 4);
+		said = vd_packet_read16(header + 4);
 		return !said ? length : said < 8 || said > length ? 0 : said;
 	case IPPROTO_DCCP: /* RFC 4340, 9.2: 0 is all; else the header and said - 1 words */
 		said = header[5] & 0x0f;
@@ -233,30 +203,26 @@ static uint32_t covered(const struct vd_packet *packet, const uint8_t *header, u
 	}
 }
 
-uint32_t vd_packet_covered_end(const struct vd_packet *packet, const uint8_t *data, uint32_t end)
-{
-	uint32_t start = packet->transport_offset, said;
-
-	if (packet->protocol != IPPROTO_UDPLITE && packet->protocol != IPPROTO_DCCP)
-		return end;
-	said = covered(packet, data + start, UINT32_MAX);
-	return said && said < end - start ? start + said : end; /* what makes no sense covers all, or nothing: it is wrong anyway */
-}
-
 int vd_packet_find_checksum(const struct vd_packet *packet, const uint8_t *data, struct vd_checksum_place *place)
 {
-	uint32_t end, length;
+	uint32_t end, length, field = vd_packet_checksum_field(packet, data);
 
-	vd_packet_locate_checksum(packet, data, place);
-	if (place->kind == VD_CHECKSUM_NONE)
+	*place = (struct vd_checksum_place){.kind = field ? kind_of(packet) : VD_CHECKSUM_NONE,
+					    .zero_is_none = vd_packet_zero_is_none(packet),
+					    .never_zero = vd_packet_is_never_zero(packet),
+					    .field = field,
+					    .start = packet->transport_offset};
+	if (!field)
 		return 0;
-	if (packet->parsed & VD_PARSED_FRAGMENT || packet->length < packet->wire_length ||
-	    (packet->protocol == IPPROTO_UDP && packet->skb_info & VD_SKB_GSO))
+	if (packet->parsed & VD_PARSED_FRAGMENT || packet->length < packet->wire_length) {
+		place->end = place->start + covered(packet, data + place->start, UINT32_MAX - place->start);
 		return -ENODATA;
-
+	}
 	end = vd_packet_ip_end(packet, data);
-	if (packet->protocol == IPPROTO_UDP && read16(data + place->start + 4))
-		end = place->start + read16(data + place->start + 4); /* behind it may be bytes that are no UDP */
+	if (packet->protocol == IPPROTO_UDP && vd_packet_read16(data + place->start + 4))
+		end = place->start + vd_packet_read16(data + place->start + 4); /* behind it may be bytes that are no UDP */
+	if (end > packet->length)
+		return -EINVAL;
 	length = end - place->start;
 	place->end = place->start + covered(packet, data + place->start, length);
 	if (place->end < place->field + (place->kind == VD_CHECKSUM_CRC32C ? 4 : 2))
@@ -272,12 +238,10 @@ uint16_t vd_packet_checksum_be(const struct vd_checksum_place *place, const uint
 	uint64_t sum = place->pseudo; /* the field lies at an even place, so all three begin at one */
 	uint16_t checksum;
 
-	for (uint32_t at = 0; at < before; at += 2) { /* 16 bytes at most */
-		uint16_t word;
-
-		memcpy(&word, data + place->start + at, sizeof word);
-		sum += word;
-	}
+	if (place->kind == VD_CHECKSUM_PSEUDO)
+		return vd_checksum_fold_be(place->pseudo);
+	for (uint32_t at = 0; at < before; at += 2) /* 16 bytes at most */
+		sum += vd_packet_half_be(data + place->start + at);
 	checksum = vd_checksum_finish_be(sum + vd_checksum_part(data + behind, place->end - behind));
 	return !checksum && place->never_zero ? 0xffff : checksum;
 }
@@ -293,15 +257,4 @@ uint32_t vd_packet_crc32c_le(const struct vd_checksum_place *place, const uint8_
 	crc = __builtin_bswap32(crc);
 #endif
 	return crc;
-}
-
-uint16_t vd_packet_ipv4_checksum_be(const uint8_t *data, uint32_t header_length)
-{
-	uint16_t field;
-	uint64_t sum = 0;
-
-	memcpy(&field, data + 10, sizeof field);
-	for (uint32_t at = 0; at < header_length; at += 4)
-		sum += word_at(data + at);
-	return vd_checksum_finish_be(sum + (uint16_t)~field); /* without the field; the rest is never all zeros */
 }

@@ -6,12 +6,20 @@
 #ifndef VERDICT_LIB_PLACE_H
 #define VERDICT_LIB_PLACE_H
 
+#include <netinet/in.h>
+
+#include "checksum.h"
 #include "packet.h"
+
+#ifndef IPPROTO_UDPLITE
+#define IPPROTO_UDPLITE 136
+#endif
 
 enum vd_checksum_kind {
 	VD_CHECKSUM_NONE,     /* the protocol has none, or is not known, or a later fragment */
 	VD_CHECKSUM_INTERNET, /* 16 bits */
-	VD_CHECKSUM_CRC32C    /* 32 bits */
+	VD_CHECKSUM_CRC32C,   /* 32 bits */
+	VD_CHECKSUM_PSEUDO    /* the pseudo-header's sum only: of UDP segments in one packet the kernel makes the rest, of each */
 };
 
 /* All places are bytes from the network header on. */
@@ -25,26 +33,62 @@ struct vd_checksum_place {
 	uint64_t pseudo;   /* ... besides this: the sum of the pseudo-header (RFC 9293, 8200); 0: there is none */
 };
 
+static inline uint32_t vd_packet_read16(const uint8_t *at)
+{
+	return (uint32_t)at[0] << 8 | at[1];
+}
+
+static inline uint16_t vd_packet_half_be(const uint8_t *at)
+{
+	uint16_t half;
+
+	memcpy(&half, at, sizeof half);
+	return half;
+}
+
+static inline uint32_t vd_packet_word_be(const uint8_t *at)
+{
+	uint32_t word;
+
+	memcpy(&word, at, sizeof word);
+	return word;
+}
+
 /* Where the IP packet ends: bytes behind it are a link's padding. At most packet->length. */
-uint32_t vd_packet_ip_end(const struct vd_packet *packet, const uint8_t *data);
+static inline uint32_t vd_packet_ip_end(const struct vd_packet *packet, const uint8_t *data)
+{
+	uint32_t end = packet->wire_length;
+
+	if (packet->ip_version == 4 && packet->length >= 20)
+		end = vd_packet_read16(data + 2);
+	else if (packet->ip_version == 6 && packet->length >= 40)
+		end = 40 + vd_packet_read16(data + 4);
+	if (end <= 40 && packet->wire_length > UINT16_MAX)
+		end = packet->wire_length; /* too long for the field: BIG TCP, a jumbogram */
+	return end < packet->length ? end : packet->length;
+}
 
 /*
- * Of a parsed packet whose bytes are `data`: kind, field and what is said of zero. That is all it takes to complete a checksum by what
- * changed. VD_CHECKSUM_NONE also when the field was not copied.
+ * Of a parsed packet whose bytes are `data`: where the field is, 0: there is none, or it was not copied. Together with
+ * what it says of zero all that it takes to complete a checksum by what changed.
  */
-void vd_packet_locate_checksum(const struct vd_packet *packet, const uint8_t *data, struct vd_checksum_place *place);
+uint32_t vd_packet_checksum_field(const struct vd_packet *packet, const uint8_t *data);
+
+static inline bool vd_packet_zero_is_none(const struct vd_packet *packet)
+{
+	return packet->protocol == IPPROTO_UDP && packet->ip_version == 4;
+}
+
+static inline bool vd_packet_is_never_zero(const struct vd_packet *packet)
+{
+	return packet->protocol == IPPROTO_UDP || packet->protocol == IPPROTO_UDPLITE;
+}
 
 /*
- * The same, and what is covered. -ENODATA: that is not all here (a fragment, not copied, segments of UDP in one packet, a final
- * destination in a routing header of unknown type); -EINVAL: what says how much is covered makes no sense.
+ * All of *place. -ENODATA: what is covered is not all here (a fragment, not copied, a final destination in a routing header of
+ * unknown type); `end` is where it would end, as far as the header tells. -EINVAL: what says how much is covered makes no sense.
  */
 int vd_packet_find_checksum(const struct vd_packet *packet, const uint8_t *data, struct vd_checksum_place *place);
-
-/*
- * How far the checksum of a packet or fragment with a transport header covers its bytes, `end` at most, which is behind that
- * header: as far as its own header says, which is all that it takes. For what is behind UDP's own end, ask vd_packet_payload().
- */
-uint32_t vd_packet_covered_end(const struct vd_packet *packet, const uint8_t *data, uint32_t end);
 
 /* Whether the source or destination address in the IP header is the one of the pseudo-header: other ones lie in options. */
 bool vd_packet_is_pseudo_source(const struct vd_packet *packet, const uint8_t *data);
@@ -55,6 +99,18 @@ uint16_t vd_packet_checksum_be(const struct vd_checksum_place *place, const uint
 uint32_t vd_packet_crc32c_le(const struct vd_checksum_place *place, const uint8_t *data);
 
 /* Of the IPv4 header. */
-uint16_t vd_packet_ipv4_checksum_be(const uint8_t *data, uint32_t header_length);
+static inline uint16_t vd_packet_ipv4_checksum_be(const uint8_t *data, uint32_t header_length)
+{
+	/*
+	 * In such pieces as fields are written in just before: a processor hands a load what a store has written only if the
+	 * store wrote all of it. Not the field itself.
+	 */
+	uint64_t sum = (uint64_t)vd_packet_half_be(data) + vd_packet_half_be(data + 2) + vd_packet_word_be(data + 4) + vd_packet_half_be(data + 8) + vd_packet_word_be(data + 12) +
+		       vd_packet_word_be(data + 16);
+
+	for (uint32_t at = 20; at < header_length; at += 4)
+		sum += vd_packet_word_be(data + at);
+	return vd_checksum_finish_be(sum);
+}
 
 #endif

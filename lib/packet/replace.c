@@ -6,6 +6,8 @@
  */
 #include "change.h"
 
+#include <netinet/in.h>
+
 static bool lengths_agree(unsigned version, const uint8_t *data, uint32_t length)
 {
 	if (version == 4)
@@ -13,6 +15,13 @@ static bool lengths_agree(unsigned version, const uint8_t *data, uint32_t length
 	if (version == 6)
 		return length >= 40 && 40 + vd_packet_read16(data + 4) == length;
 	return true; /* neither: nothing is known of its lengths */
+}
+
+/* Segments in one packet stay what they are; those of UDP as many as they are. */
+static bool keeps_segments(const struct vd_packet *before, const struct vd_packet *after)
+{
+	return !(before->skb_info & VD_SKB_GSO) || (after->protocol == before->protocol &&
+						    (after->length == before->length || before->protocol != IPPROTO_UDP));
 }
 
 /* Options, the fragment fields but "don't fragment" (0x4000), and extension headers have to stay as they were. */
@@ -49,7 +58,7 @@ int vd_packet_replace(struct vd_packet *packet, const void *data, uint32_t lengt
 	cover = vd_packet_find_checksum(&after, data, &place);
 	if (after.ip_version != packet->ip_version || (after.parsed & VD_PARSED_MALFORMED) || cover == -EINVAL)
 		return -EINVAL;
-	if (!keeps_what_the_kernel_guards(packet, &after, data))
+	if (!keeps_what_the_kernel_guards(packet, &after, data) || !keeps_segments(packet, &after))
 		return vd_packet_refuse(packet, -EOPNOTSUPP);
 
 	after.edited = 0; /* it went with the old bytes */

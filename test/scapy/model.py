@@ -172,6 +172,11 @@ class Model:
         self.data[at : at + len(value)] = value
 
     def splice(self, offset, length, value):
+        if length == len(value):
+            return self.call_write_payload(offset, value.hex() or "-")
+        return self.splice_other(offset, length, value)
+
+    def splice_other(self, offset, length, value):
         yield self.may_splice(offset, length)
         start = self.packet.payload()[0] + offset
         data, at = self.data, self.packet.transport
@@ -193,8 +198,6 @@ class Model:
 
     def call_replace_payload(self, text):
         there, value = self.packet.payload(), as_bytes(text)
-        if there and len(value) == there[1] - there[0]:
-            return self.call_write_payload("0", text)
         return self.splice(0, there[1] - there[0] if there else 0, value)
 
     def call_insert_payload(self, offset, text):

@@ -139,6 +139,7 @@ struct vd_packet *bytes_packet(const void *data, uint32_t length, uint32_t wire_
 	packet->wire_length = wire_length;
 	packet->ethertype = ethertype;
 	packet->skb_info = skb_info;
+	packet->edit_address_sum = packet->edit_transport_sum = 0x1eafed; /* what the last packet in this slot left */
 	if (length)
 		memcpy(packet + 1, data, length);
 	vd_packet_parse(packet, vd_packet_data(packet));

@@ -34,8 +34,10 @@
  *	-ENODATA	  only a part of the packet was copied: declare VD_WHOLE
  *	-EMSGSIZE	  it would grow beyond its room: by more than VD_ROOM, or beyond 65531 bytes
  *	-EOPNOTSUPP	  the newest kernels drop such a rewrite, so no kernel is given one: on a bridge's queue; IP options,
- *			  extension headers, fragment fields; or the field of a fragment that another one carries; or it is a GSO
- *			  packet of another protocol than TCP, whose segments would have wrong checksums (VD_NEEDS_SEGMENTS)
+ *			  extension headers, fragment fields. Or the field of a fragment that another one carries. Or segments in one
+ *			  packet (GSO) whose checksums could not be made: UDP in PREROUTING and INPUT or with another length, and
+ *			  other protocols than TCP (VD_NEEDS_SEGMENTS gives segments). Or a packet in a tunnel's packet whose
+ *			  inner checksum is not ready
  *	-EPERM		  the newest kernels drop any rewrite that comes from a user namespace of its own
  *	-EBADMSG	  the checksum was wrong when the packet came, and completing it in full would hide that
  */
