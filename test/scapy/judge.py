@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """judge.py VERDICT EDIT_ANY DIRECTORY SEED COUNT: a second opinion on checksums.
 
-Random packets go through `verdict replay` with a function that edits them (test/functions/edit_any.c). What comes out is compared
-with a model of <verdict/edit.h>, to the byte; and scapy computes the checksums of it. Prints a line for each check, as
-test/support/shell.sh does.
+Random packets go through `verdict replay` with a function that edits them (test/functions/edit_any.c). What comes out is
+compared with a model of <verdict/edit.h>, to the byte; and scapy computes the checksums of it. Prints a line for each check,
+as test/support/shell.sh does.
 """
 
 import json
@@ -33,9 +33,9 @@ SEED, COUNT = int(sys.argv[4]), int(sys.argv[5])
 RAW_IP = 101
 # a slow machine makes fewer packets
 MAKING_S = 8
-CALLS = ["source", "destination", "ttl", "dscp", "ecn", "source_port", "destination_port", "tcp_flags", "tcp_window", "tcp_sequence",
-         "tcp_acknowledgment", "tcp_option", "remove_tcp_option", "clamp_mss", "write_payload", "replace_payload", "insert_payload",
-         "delete_payload", "replace"]
+CALLS = ["source", "destination", "ttl", "dscp", "ecn", "source_port", "destination_port", "tcp_flags", "tcp_window",
+         "tcp_sequence", "tcp_acknowledgment", "tcp_option", "remove_tcp_option", "clamp_mss", "write_payload",
+         "replace_payload", "insert_payload", "delete_payload", "replace"]
 
 
 def check(text, problems):
