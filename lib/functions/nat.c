@@ -198,24 +198,19 @@ static bool is_in(const struct end *end, const struct seen *seen)
 }
 
 /*
- * The first one whose end (`from_outside` or the inside) this is. With *is_undecided, it only may be: a later fragment does not
- * say its port.
+ * The first one whose end (`from_outside` or the inside) this is; or, of a later fragment, may be: it does not say its port.
  */
-static const struct mapping *find(const struct nat *nat, bool from_outside, const struct seen *seen, bool *is_undecided)
+static const struct mapping *find(const struct nat *nat, bool from_outside, const struct seen *seen)
 {
-	*is_undecided = false;
 	for (unsigned i = 0; i < nat->count; i++) {
 		const struct mapping *mapping = &nat->mappings[i];
 		const struct end *end = from_outside ? &mapping->outside : &mapping->inside;
 
 		if ((mapping->protocol && mapping->protocol != seen->protocol) || !is_in(end, seen))
 			continue;
-		if (!end->port || (seen->has_port && end->port == seen->port))
+		if (!end->port || (seen->has_port && end->port == seen->port) ||
+		    (seen->is_later_fragment && vd_protocol_has_ports(seen->protocol)))
 			return mapping;
-		if (seen->is_later_fragment && vd_protocol_has_ports(seen->protocol)) {
-			*is_undecided = true;
-			return mapping;
-		}
 	}
 	return NULL;
 }
@@ -292,15 +287,14 @@ static bool translate_end(struct work *work, bool destination)
 	struct seen seen = see(work->packet, destination);
 	const struct mapping *quoted = destination ? work->quoted_source : work->quoted_destination, *mapping;
 	struct end to;
-	bool is_undecided = false;
 
 	if (quoted && is_in(destination ? &quoted->outside : &quoted->inside, &seen))
 		mapping = quoted;
 	else
-		mapping = find(work->nat, destination, &seen, &is_undecided);
+		mapping = find(work->nat, destination, &seen);
 	if (!mapping)
 		return true;
-	if (is_undecided || (mapping->outside.port && vd_packet_is_fragment(work->packet) && mapping != quoted))
+	if (mapping->outside.port && vd_packet_is_fragment(work->packet) && mapping != quoted)
 		return false;
 	to = destination ? mapping->inside : mapping->outside;
 	if (mapping == quoted)
@@ -449,8 +443,7 @@ static const struct mapping *translate_quoted_end(const struct work *work, struc
 			    .protocol = quoted->protocol,
 			    .has_port = has_ports,
 			    .port = (uint16_t)(has_ports ? read16(quoted->bytes + port) : 0)};
-	bool is_undecided;
-	const struct mapping *mapping = find(work->nat, !destination, &seen, &is_undecided);
+	const struct mapping *mapping = find(work->nat, !destination, &seen);
 	const struct end *to;
 	uint8_t address[16], port_be[2];
 
