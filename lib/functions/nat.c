@@ -185,7 +185,7 @@ struct seen {
 	uint8_t family;
 	uint8_t protocol;
 	bool has_port;
-	bool is_later_fragment; /* there may be a port, which nobody here knows */
+	bool hides_port; /* there may be one, but not here: a later fragment, or not copied */
 	uint16_t port;
 };
 
@@ -197,9 +197,7 @@ static bool is_in(const struct end *end, const struct seen *seen)
 	       (!bits || (end->address[bytes] ^ seen->address[bytes]) >> (8 - bits) == 0);
 }
 
-/*
- * The first one whose end (`from_outside` or the inside) this is; or, of a later fragment, may be: it does not say its port.
- */
+/* The first one whose end (`from_outside` or the inside) this is; or may be, where the port is hidden. */
 static const struct mapping *find(const struct nat *nat, bool from_outside, const struct seen *seen)
 {
 	for (unsigned i = 0; i < nat->count; i++) {
@@ -209,7 +207,7 @@ static const struct mapping *find(const struct nat *nat, bool from_outside, cons
 		if ((mapping->protocol && mapping->protocol != seen->protocol) || !is_in(end, seen))
 			continue;
 		if (!end->port || (seen->has_port && end->port == seen->port) ||
-		    (seen->is_later_fragment && vd_protocol_has_ports(seen->protocol)))
+		    (seen->hides_port && vd_protocol_has_ports(seen->protocol)))
 			return mapping;
 	}
 	return NULL;
@@ -258,7 +256,7 @@ static struct seen see(const struct vd_packet *packet, bool destination)
 		.family = vd_packet_ip_version(packet) == 4 ? AF_INET : AF_INET6,
 		.protocol = (uint8_t)vd_packet_protocol(packet),
 		.has_port = vd_protocol_has_ports(vd_packet_protocol(packet)) && vd_packet_transport(packet, 4),
-		.is_later_fragment = vd_packet_is_later_fragment(packet),
+		.hides_port = vd_packet_is_later_fragment(packet) || (vd_packet_is_truncated(packet) && !vd_packet_transport(packet, 4)),
 		.port = (uint16_t)(destination ? vd_packet_destination_port(packet) : vd_packet_source_port(packet)),
 	};
 }

@@ -228,6 +228,73 @@ static void dscp_is_what_arrives(void **state)
 	}
 }
 
+/* ---- several datagrams in one packet, which cannot be changed ---- */
+
+enum { SEGMENT = 1000, SEGMENTS = 10 };
+
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103 /* <linux/udp.h> */
+#endif
+#ifndef SOL_UDP
+#define SOL_UDP 17
+#endif
+
+/* Sends them as one; how many arrive, and what the queue made of them in *stats. */
+static unsigned send_segmented(const struct vd_net_family *family, const char *function, bool no_gso, const char *counter,
+			       uint64_t *counted, struct vd_queue_stats *stats)
+{
+	static uint8_t data[SEGMENT * SEGMENTS];
+	struct vd_engine_options options = VD_ENGINE_OPTIONS_INIT;
+	int sender = traffic_udp_open(net.near, family->family, 0), receiver = traffic_udp_open(net.far, family->family, PORT);
+	int size = SEGMENT;
+	struct engine_host *host;
+	unsigned arrived;
+
+	options.no_gso = no_gso;
+	host = engine_host_create(&options);
+	engine_host_load(host, function);
+	engine_host_queue(host, QUEUE);
+	engine_host_start(host);
+	assert_int_equal(setsockopt(sender, SOL_UDP, UDP_SEGMENT, &size, sizeof size), 0);
+	assert_int_equal(traffic_send(sender, family->far, PORT, data, sizeof data), 0);
+	engine_host_settle(host, QUEUE, no_gso ? SEGMENTS : 1);
+	arrived = traffic_drain(receiver, 100);
+	engine_host_stop(host);
+	*stats = engine_host_stats(host, QUEUE);
+	*counted = engine_host_counter(host, strncmp(function, "ttl", 3) ? "dscp" : "ttl", counter);
+	engine_host_destroy(host);
+	close(sender);
+	close(receiver);
+	return arrived;
+}
+
+static void segmented_datagrams_cannot_be_changed(void **state)
+{
+	struct vd_queue_stats stats;
+	uint64_t counted;
+
+	(void)state;
+	set_up();
+	set_offloads(true);
+	VD_NET_EACH_FAMILY(family) {
+		assert_int_equal(send_segmented(family, "ttl:33", true, "changed", &counted, &stats), SEGMENTS);
+		assert_int_equal(counted, SEGMENTS);
+		assert_int_equal(stats.rewritten, SEGMENTS);
+		if (send_segmented(family, "dscp:ef", false, "uneditable", &counted, &stats) == SEGMENTS && stats.received == SEGMENTS) {
+			print_message("skip: this kernel's queues give no GSO packets (NFQA_CFG_F_GSO)\n");
+			skip();
+		}
+		assert_int_equal(counted, 1);
+		assert_int_equal(stats.verdicts[VD_ACCEPT], 1);
+		assert_int_equal(stats.edits_refused, 0);
+		assert_int_equal(send_segmented(family, "ttl:33", false, "changed", &counted, &stats), 0);
+		assert_int_equal(counted, 0);
+		assert_int_equal(stats.verdicts[VD_DROP], 1);
+		assert_int_equal(stats.edits_refused, 1);
+	}
+	assert_int_equal(traffic_checksum_errors(net.far), 0);
+}
+
 /* ---- mss ---- */
 
 /* The MSS that the next TCP packet on this tap announces; 0: none. */
@@ -497,6 +564,7 @@ int main(void)
 		cmocka_unit_test_teardown(ttl_is_what_arrives, tear_down),
 		cmocka_unit_test_teardown(ttl_expires, tear_down),
 		cmocka_unit_test_teardown(dscp_is_what_arrives, tear_down),
+		cmocka_unit_test_teardown(segmented_datagrams_cannot_be_changed, tear_down),
 		cmocka_unit_test_teardown(mss_is_what_arrives, tear_down),
 		cmocka_unit_test_teardown(mss_of_the_path_is_that_of_the_queues_namespace, tear_down_outsider),
 		cmocka_unit_test_teardown(replaced_datagrams_arrive, tear_down),

@@ -86,8 +86,8 @@ static void set_up_end(void (*enter)(const struct vd_net *), const char *device)
 	vd_net_command("echo 0 > /proc/sys/net/ipv4/icmp_ratelimit; echo 0 > /proc/sys/net/ipv6/icmp/ratelimit");
 }
 
-/* Ends in the router. */
-static void set_up(const struct outside *outside)
+/* Ends in the router, which has no rules. */
+static void set_up_ends(void)
 {
 	vd_net_setup_router(&net);
 	set_up_end(vd_net_enter_far, VD_NET_FAR_DEVICE);
@@ -96,6 +96,11 @@ static void set_up(const struct outside *outside)
 		       VD_NET_FAR_V4, VD_NET_FAR_V6); /* the next hop is the router, whoever it says it is */
 	vd_net_enter_router(&net);
 	vd_net_command("echo 0 > /proc/sys/net/ipv4/icmp_ratelimit; echo 0 > /proc/sys/net/ipv6/icmp/ratelimit");
+}
+
+static void set_up(const struct outside *outside)
+{
+	set_up_ends();
 	set_rules(outside);
 }
 
@@ -258,6 +263,17 @@ static void expect_unreachable(const struct vd_net_family *family, int from, con
 	close(socket);
 }
 
+/* The kernel of the calling thread has found this MTU on the way to there. */
+static void expect_mtu(const struct vd_net_family *family, const char *address, unsigned mtu)
+{
+	char text[512], wanted[32];
+
+	vd_net_read_command(text, sizeof text, "ip -%u route get %s", family->version, address);
+	snprintf(wanted, sizeof wanted, "mtu %u", mtu);
+	if (!strstr(text, wanted))
+		fail_msg("no %s: %s", wanted, text);
+}
+
 /* ---- addresses ---- */
 
 static void expect_all_through(const struct outside *outside)
@@ -314,16 +330,16 @@ static void fragments_get_the_address(void **state)
 
 /* ---- ports, and the router's own address ---- */
 
-static void set_up_ports(void)
+static void add_own_addresses(void)
 {
-	set_up(&PORTS);
 	vd_net_command("ip addr add 203.0.113.7/32 dev %1$s; ip -6 addr add 2001:db8:1::7/128 dev %1$s nodad", VD_NET_LEFT_DEVICE);
 }
 
 static void ports_of_the_routers_own_address(void **state)
 {
 	(void)state;
-	set_up_ports();
+	set_up(&PORTS);
+	add_own_addresses();
 	FOR_BOTH_OFFLOADS(on) {
 		set_offloads(on);
 		VD_NET_EACH_FAMILY(family) {
@@ -349,7 +365,8 @@ static void ports_of_the_routers_own_address(void **state)
 static void fragments_do_not_go_through_ports(void **state)
 {
 	(void)state;
-	set_up_ports();
+	set_up(&PORTS);
+	add_own_addresses();
 	VD_NET_EACH_FAMILY(family) {
 		struct engine_host *host = start(&PORTS);
 		int near = traffic_udp_open_at(net.near, family->near, PORT), far = traffic_udp_open(net.far, family->family, PORT);
@@ -368,17 +385,75 @@ static void fragments_do_not_go_through_ports(void **state)
 	}
 }
 
-/* ---- path MTU discovery ---- */
+static const struct outside ONE_PORT = {
+	"tcp/203.0.113.7:8080=10.9.0.2:7000,tcp/[2001:db8:1::7]:8080=[fd00:9::2]:7000", {"203.0.113.7", "2001:db8:1::7"}, {NULL, NULL}};
 
-static void expect_mtu(const struct vd_net_family *family, const char *address, unsigned mtu)
+/* The manual's rules for one port. */
+static void set_rules_for_one_port(void)
 {
-	char text[512], wanted[32];
+	VD_NET_EACH_FAMILY(family) {
+		bool is_ipv4 = family->version == 4;
 
-	vd_net_read_command(text, sizeof text, "ip -%u route get %s", family->version, address);
-	snprintf(wanted, sizeof wanted, "mtu %u", mtu);
-	if (!strstr(text, wanted))
-		fail_msg("no %s: %s", wanted, text);
+		vd_net_command("set -e; set -- %1$s -t mangle -A; out=%2$s; queue='-j NFQUEUE --queue-num %3$d';"
+			       "$@ PREROUTING -p tcp -d %4$s --dport %5$d $queue;"
+			       "$@ POSTROUTING -o $out -p tcp -s %6$s --sport %7$d $queue;"
+			       "for type in %8$s; do $@ PREROUTING -d %4$s -p %9$s $type $queue;"
+			       "$@ POSTROUTING -o $out -p %9$s $type $queue; done",
+			       family->iptables, VD_NET_LEFT_DEVICE, QUEUE, address_of(&ONE_PORT, family), OUTSIDE_PORT, family->far,
+			       PORT, is_ipv4 ? "3 11 12" : "1 2 3 4", is_ipv4 ? "icmp --icmp-type" : "icmpv6 --icmpv6-type");
+	}
 }
+
+/* near refuses a connection with an ICMP error, in the midst of it: far's kernel is told of far's own address and port. */
+static void expect_told_inside(const struct vd_net_family *family)
+{
+	bool is_ipv4 = family->version == 4;
+	int tap = tap_open(net.far, VD_NET_FAR_DEVICE);
+	struct traffic_tcp tcp = {.client = net.near, .server = net.far, .address = address_of(&ONE_PORT, family), .port = OUTSIDE_PORT,
+				  .server_port = PORT, .upload = 1, .timeout_ms = 200 / (int)traffic_patience()};
+	const uint8_t *quoted = packet + family->header + 8, *ports = quoted + family->header;
+	uint8_t far[16];
+	ssize_t length;
+
+	vd_net_enter_near(&net);
+	vd_net_command("%s -A INPUT -p tcp -j REJECT --reject-with %s", family->iptables,
+		       is_ipv4 ? "icmp-admin-prohibited" : "icmp6-adm-prohibited");
+	vd_net_enter_router(&net);
+	assert_false(traffic_tcp_transfer(&tcp));
+	do
+		length = tap_receive(tap, is_ipv4 ? IPPROTO_ICMP : IPPROTO_ICMPV6, packet, sizeof packet);
+	while (length > 0 && packet[family->header] != (is_ipv4 ? 3 : 1));
+	assert_true(length > 0);
+	assert_null(sums_fault(packet, (uint32_t)length));
+	assert_int_equal(inet_pton(family->family, family->far, far), 1);
+	assert_memory_equal(packet + (is_ipv4 ? 16 : 24), far, is_ipv4 ? 4 : 16);
+	assert_memory_equal(quoted + (is_ipv4 ? 12 : 8), far, is_ipv4 ? 4 : 16);
+	assert_int_equal(ports[0] << 8 | ports[1], PORT);
+	close(tap);
+}
+
+static void one_port_by_rules_of_its_own(void **state)
+{
+	(void)state;
+	set_up_ends();
+	set_rules_for_one_port();
+	add_own_addresses();
+	vd_net_command("ip link set %s mtu 1300", VD_NET_RIGHT_DEVICE);
+	VD_NET_EACH_FAMILY(family) {
+		struct engine_host *host = start(&ONE_PORT);
+		const char *address = address_of(&ONE_PORT, family);
+
+		transfer(address, OUTSIDE_PORT, STREAM, STREAM);
+		vd_net_enter_near(&net);
+		expect_mtu(family, address, 1300);
+		vd_net_enter_router(&net);
+		expect_told_inside(family);
+		ping(family, address);
+		finish(host);
+	}
+}
+
+/* ---- path MTU discovery ---- */
 
 /* Behind the translation, the way is narrower: near is told by the router, in words about the address that it knows. */
 static void path_mtus_are_found_from_outside(void **state)
@@ -424,6 +499,7 @@ int main(void)
 		cmocka_unit_test_teardown(fragments_get_the_address, tear_down),
 		cmocka_unit_test_teardown(ports_of_the_routers_own_address, tear_down),
 		cmocka_unit_test_teardown(fragments_do_not_go_through_ports, tear_down),
+		cmocka_unit_test_teardown(one_port_by_rules_of_its_own, tear_down),
 		cmocka_unit_test_teardown(path_mtus_are_found_from_outside, tear_down),
 		cmocka_unit_test_teardown(path_mtus_are_found_from_inside, tear_down),
 	};

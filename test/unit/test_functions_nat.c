@@ -514,6 +514,17 @@ static void test_a_packet_is_not_translated_by_half(void **cmocka)
 	assert_int_equal(function_host_decide(&host, packet, 0), VD_NEXT);
 	assert_int_equal(packet->edit_refused, ENODATA); /* the engine gives it the fault verdict */
 	free(packet);
+	function_host_close(&host);
+
+	/* also where the port is not even seen: it could be the one */
+	open_nat("203.0.113.7:80=10.0.0.9:80");
+	packet = bytes_packet(bytes.data, 20, bytes.used, 20, 0x0800, 0);
+	packet->indev = 1;
+	assert_int_equal(function_host_decide(&host, packet, 0), VD_NEXT);
+	assert_int_equal(packet->edit_refused, ENODATA);
+	assert_int_equal(function_host_counter(&host, "fragments"), 0);
+	free(packet);
+
 	bytes_reset(&bytes);
 	bytes_put_hex(&bytes, "0001 0800 0604 0001 0200 0000 0902 0a09 0002 0000 0000 0000 0a09 0001");
 	packet = bytes_packet(bytes.data, bytes.used, bytes.used, bytes.used, 0x0806, 0);
