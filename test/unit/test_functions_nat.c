@@ -500,6 +500,68 @@ static void test_other_messages_quote_nothing(void **cmocka)
 	}
 }
 
+/* Behind extension headers, as far as they are there. */
+static void test_errors_that_quote_extension_headers(void **cmocka)
+{
+	const struct family *family = &FAMILIES[1];
+
+	(void)cmocka;
+	open_nat(family->arguments);
+	for (uint32_t quoted = 40; quoted <= 40 + 8 + 16 + 20; quoted++) {
+		const uint8_t *there;
+		struct vd_packet *packet;
+		uint32_t length;
+
+		put_ip(&inner, family->client, family->inside, IPPROTO_HOPOPTS, 0);
+		bytes_put_hex(&inner, "2c00 010400000000 0600 0001 00000007"); /* hop-by-hop, and the first fragment of many */
+		bytes_put_tcp(&inner, 1000, 8080, 0x10);
+		put_error(family->router, family->client, family->unreachable, quoted);
+		packet = expect(POSTROUTING, family->router, 0, family->client, 0);
+		there = vd_packet_payload(packet, &length);
+		if (quoted >= 56 + 4) {
+			expect_address(there + 24, family->outside);
+			assert_int_equal(there[56 + 2] << 8 | there[56 + 3], 80);
+		} else {
+			expect_address(there + 24, "2001:db8:1::9"); /* as far as is known, it may be any protocol */
+		}
+		free(packet);
+	}
+	function_host_close(&host);
+}
+
+/* Whatever stands in it: nothing is read or written beyond the end, and the error's own checksum is right. */
+static void test_errors_that_quote_nonsense(void **cmocka)
+{
+	static const uint8_t nexts[] = {IPPROTO_HOPOPTS, IPPROTO_ROUTING, IPPROTO_FRAGMENT, IPPROTO_DSTOPTS, IPPROTO_UDP, IPPROTO_TCP};
+	uint64_t random = bytes_seed("errors that quote nonsense");
+
+	(void)cmocka;
+	FOR_EACH_FAMILY(family) {
+		bool is_ipv4 = !strchr(family->inside, ':');
+
+		open_nat(family->arguments);
+		for (unsigned i = 0; i < 20000; i++) {
+			struct vd_packet *packet;
+
+			put_udp(&inner, i % 2 ? family->client : family->outside, 80, i % 2 ? family->inside : family->client, 8080);
+			bytes_put_fill(&inner, 0, bytes_random_below(&random, 300));
+			for (unsigned flips = bytes_random_below(&random, 8); flips; flips--)
+				inner.data[1 + bytes_random_below(&random, inner.used - 1)] = (uint8_t)bytes_random(&random);
+			if (!is_ipv4)
+				inner.data[6] = nexts[bytes_random_below(&random, sizeof nexts)];
+			put_error(family->router, family->client, family->unreachable, bytes_random_below(&random, inner.used + 1));
+			packet = packet_at(bytes_random_below(&random, 2) ? CAPTURE : POSTROUTING);
+			assert_int_equal(function_host_decide(&host, packet, 0), VD_NEXT);
+			assert_int_equal(packet->length, bytes.used);
+			vd_packet_complete(packet);
+			assert_null(sums_fault(vd_packet_data(packet), packet->length));
+			free(packet);
+		}
+		assert_in_range(function_host_counter(&host, "errors"), 5000, 20000);
+		function_host_close(&host);
+	}
+}
+
 /* ---- what cannot be done ---- */
 
 static void test_a_packet_is_not_translated_by_half(void **cmocka)
@@ -585,6 +647,8 @@ int main(void)
 		cmocka_unit_test(test_errors_from_inside),
 		cmocka_unit_test(test_errors_from_outside),
 		cmocka_unit_test(test_errors_that_quote_little),
+		cmocka_unit_test(test_errors_that_quote_extension_headers),
+		cmocka_unit_test(test_errors_that_quote_nonsense),
 		cmocka_unit_test(test_other_messages_quote_nothing),
 		cmocka_unit_test(test_a_packet_is_not_translated_by_half),
 		cmocka_unit_test(test_refuses_what_it_cannot_read),
