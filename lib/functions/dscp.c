@@ -19,8 +19,10 @@ static const struct {
 	const char *name;
 	uint8_t dscp;
 } names[] = {
-	{"cs0", 0},   {"cs1", 8},   {"cs2", 16},  {"cs3", 24},	{"cs4", 32},  {"cs5", 40},  {"cs6", 48}, {"cs7", 56}, /* RFC 2474 */
-	{"af11", 10}, {"af12", 12}, {"af13", 14}, {"af21", 18}, {"af22", 20}, {"af23", 22},			      /* RFC 2597 */
+	/* RFC 2474 */
+	{"cs0", 0}, {"cs1", 8}, {"cs2", 16}, {"cs3", 24}, {"cs4", 32}, {"cs5", 40}, {"cs6", 48}, {"cs7", 56},
+	/* RFC 2597 */
+	{"af11", 10}, {"af12", 12}, {"af13", 14}, {"af21", 18}, {"af22", 20}, {"af23", 22},
 	{"af31", 26}, {"af32", 28}, {"af33", 30}, {"af41", 34}, {"af42", 36}, {"af43", 38},
 	{"ef", 46}, /* RFC 3246 */
 	{"va", 44}, /* voice-admit, RFC 5865 */
@@ -57,8 +59,8 @@ static int open_dscp(struct vd_open *open, void **shared)
 	}
 	if (!parse_dscp(open->arguments, dscp)) {
 		free(dscp);
-		return vd_open_error(open, "it must be a number from 0 to 63 or one of cs0 to cs7, af11 to af43, ef, va, le, not '%s'",
-				     open->arguments);
+		return vd_open_error(open, "it must be a number from 0 to 63 or one of cs0 to cs7, af11 to af43, ef, va, le, "
+				     "not '%s'", open->arguments);
 	}
 	*shared = dscp;
 	return 0;

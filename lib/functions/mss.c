@@ -2,8 +2,8 @@
 /*
  * mss:N and mss:pmtu lower the maximum segment size that a TCP SYN announces, and leave the packet to the next function.
  *
- * Shows sockets of a function's own: opened in open_state(), where the thread is in the network namespace of the queue, one pair
- * for each worker, so that they need no lock. Asking the kernel costs six system calls; only SYNs do.
+ * Shows sockets of a function's own: opened in open_state(), where the thread is in the network namespace of the queue, one
+ * pair for each worker, so that they need no lock. Asking the kernel costs six system calls; only SYNs do.
  *
  * The answer of the kernel is the one that a socket of this machine would get: its routes, their `mtu`, and what path MTU
  * discovery has found out. What a connection sends in one direction is announced by the SYN of the other one, which comes by
@@ -153,5 +153,5 @@ static enum vd_verdict decide(struct vd_packet *packet, void *pointer)
 }
 
 VD_FUNCTION(.name = "mss", .summary = "lowers the maximum segment size of SYNs, and leaves the packet to the next function",
-	    .usage = "N|pmtu", .bytes = VD_WHOLE, .scope = VD_SCOPE_WORKER, .counters = counters, .open = open_mss, .close = free,
-	    .open_state = open_state, .close_state = close_state, .decide = decide);
+	    .usage = "N|pmtu", .bytes = VD_WHOLE, .scope = VD_SCOPE_WORKER, .counters = counters, .open = open_mss,
+	    .close = free, .open_state = open_state, .close_state = close_state, .decide = decide);

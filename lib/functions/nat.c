@@ -87,7 +87,8 @@ static int parse_end(struct vd_open *open, char *text, struct end *end)
 	if (port) {
 		*port++ = '\0';
 		if (slash || !parse_number(port, UINT16_MAX, &number))
-			return vd_open_error(open, "a port must be a number from 1 to 65535 behind a single address, not '%s'", whole);
+			return vd_open_error(open, "a port must be a number from 1 to 65535 behind a single address, not '%s'",
+					     whole);
 		end->port = (uint16_t)number;
 	} else if (slash) {
 		*slash++ = '\0';
@@ -95,8 +96,8 @@ static int parse_end(struct vd_open *open, char *text, struct end *end)
 	if (strchr(address, ':'))
 		end->family = AF_INET6;
 	if (inet_pton(end->family, address, end->address) != 1)
-		return vd_open_error(open, "an end must be ADDRESS, ADDRESS:PORT ([ADDRESS]:PORT for IPv6) or ADDRESS/PREFIX, not '%s'",
-				     whole);
+		return vd_open_error(open, "an end must be ADDRESS, ADDRESS:PORT ([ADDRESS]:PORT for IPv6) or "
+				     "ADDRESS/PREFIX, not '%s'", whole);
 	bits = end->family == AF_INET ? 32 : 128;
 	end->prefix = (uint8_t)bits;
 	if (!slash)
@@ -256,7 +257,8 @@ static struct seen see(const struct vd_packet *packet, bool destination)
 		.family = vd_packet_ip_version(packet) == 4 ? AF_INET : AF_INET6,
 		.protocol = (uint8_t)vd_packet_protocol(packet),
 		.has_port = vd_protocol_has_ports(vd_packet_protocol(packet)) && vd_packet_transport(packet, 4),
-		.hides_port = vd_packet_is_later_fragment(packet) || (vd_packet_is_truncated(packet) && !vd_packet_transport(packet, 4)),
+		.hides_port = vd_packet_is_later_fragment(packet) ||
+			      (vd_packet_is_truncated(packet) && !vd_packet_transport(packet, 4)),
 		.port = (uint16_t)(destination ? vd_packet_destination_port(packet) : vd_packet_source_port(packet)),
 	};
 }
@@ -361,7 +363,8 @@ static bool read_quoted(const struct vd_packet *packet, struct quoted *quoted)
 	uint32_t length;
 	const uint8_t *payload = is_error(packet) ? vd_packet_payload(packet, &length) : NULL;
 
-	if (!payload || length < (vd_packet_ip_version(packet) == 4 ? 20 : 40) || payload[0] >> 4 != vd_packet_ip_version(packet))
+	if (!payload || length < (vd_packet_ip_version(packet) == 4 ? 20 : 40) ||
+	    payload[0] >> 4 != vd_packet_ip_version(packet))
 		return false;
 	*quoted = (struct quoted){.version = payload[0] >> 4, .length = length < QUOTED_MAX ? length : QUOTED_MAX};
 	memcpy(quoted->bytes, payload, quoted->length);
@@ -434,7 +437,8 @@ static void change_quoted(struct quoted *quoted, uint32_t at, const uint8_t *to,
 static const struct mapping *translate_quoted_end(const struct work *work, struct quoted *quoted, bool destination)
 {
 	uint32_t size = quoted->version == 4 ? 4 : 16, at = (quoted->version == 4 ? 12 : 8) + (destination ? size : 0);
-	bool has_ports = quoted->transport && vd_protocol_has_ports(quoted->protocol) && quoted->transport + 4 <= quoted->length;
+	bool has_ports = quoted->transport && quoted->transport + 4 <= quoted->length &&
+			 vd_protocol_has_ports(quoted->protocol);
 	uint32_t port = quoted->transport + (destination ? 2 : 0);
 	struct seen seen = {.address = quoted->bytes + at,
 			    .family = quoted->version == 4 ? AF_INET : AF_INET6,
@@ -491,6 +495,6 @@ static enum vd_verdict decide(struct vd_packet *packet, void *state)
 	return VD_NEXT;
 }
 
-VD_FUNCTION(.name = "nat", .summary = "translates addresses and ports both ways, statelessly, and leaves packets to the next function",
-	    .usage = "[tcp/|udp/]OUTSIDE=INSIDE[,...]", .bytes = VD_WHOLE, .counters = counters, .open = open_nat, .close = free,
-	    .decide = decide);
+VD_FUNCTION(.name = "nat", .summary = "translates addresses and ports both ways, and leaves packets to the next function",
+	    .usage = "[tcp/|udp/]OUTSIDE=INSIDE[,...]", .bytes = VD_WHOLE, .counters = counters, .open = open_nat,
+	    .close = free, .decide = decide);

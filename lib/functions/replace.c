@@ -2,8 +2,8 @@
 /*
  * replace:OLD=NEW puts NEW in the place of every OLD in what packets carry, and leaves them to the next function.
  *
- * Shows an edit of the payload, and memory of a worker's own to prepare it in. However many OLDs there are, the packet is edited
- * once, from the first to the last of them: an edit for each would make a packet full of them cost a hundred times another.
+ * Shows an edit of the payload, and memory of a worker's own to prepare it in. However many OLDs there are, the packet is
+ * edited once, from the first to the last of them: an edit for each would make packets that are full of them slow.
  */
 #define _GNU_SOURCE /* memmem() */
 #include <ctype.h>
@@ -57,8 +57,8 @@ static int parse_text(struct vd_open *open, const char *name, const char **text,
 			bytes[*length] = (uint8_t)(digit(at[2]) << 4 | digit(at[3]));
 			at += 4;
 		} else {
-			return vd_open_error(open, "behind a backslash in %s there must be another one, '=', or x and two hexadecimal "
-					     "digits, not '%.3s'", name, at + 1);
+			return vd_open_error(open, "behind a backslash in %s there must be another one, '=', or x and two "
+					     "hexadecimal digits, not '%.3s'", name, at + 1);
 		}
 	}
 	*text = at;
@@ -74,8 +74,8 @@ static int parse_texts(struct vd_open *open, struct texts *texts)
 	if (result)
 		return result;
 	if (!*text || !texts->length)
-		return vd_open_error(open, "what is replaced by what? Say replace:OLD=NEW, for example replace:http=HTTP, not '%s'",
-				     open->arguments);
+		return vd_open_error(open, "what is replaced by what? Say replace:OLD=NEW, for example "
+				     "replace:http=HTTP, not '%s'", open->arguments);
 	text++;
 	result = parse_text(open, "NEW", &text, texts->after, &length);
 	if (result)
@@ -83,8 +83,8 @@ static int parse_texts(struct vd_open *open, struct texts *texts)
 	if (*text)
 		return vd_open_error(open, "NEW ends before the second '=': write \\= where one is meant, not '%s'", text);
 	if (length != texts->length)
-		return vd_open_error(open, "NEW must be as long as OLD, since packets keep their length: OLD has %zu bytes, NEW has "
-				     "%zu", texts->length, length);
+		return vd_open_error(open, "NEW must be as long as OLD, since packets keep their length: OLD has %zu bytes, "
+				     "NEW has %zu", texts->length, length);
 	return 0;
 }
 

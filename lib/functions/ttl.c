@@ -28,8 +28,8 @@ static int open_ttl(struct vd_open *open, void **shared)
 	struct ttl *ttl;
 
 	if (!*open->arguments)
-		return vd_open_error(open, "which TTL? Say ttl:N to set it, ttl:+N to raise it or ttl:-N to lower it, for example "
-				     "ttl:64");
+		return vd_open_error(open, "which TTL? Say ttl:N to set it, ttl:+N to raise it or ttl:-N to lower it, "
+				     "for example ttl:64");
 	number = strtoull(text, &end, 10);
 	if (!isdigit((unsigned char)*text) || *end || number > TTL_MAX)
 		return vd_open_error(open, "N must be a number from 0 to 255, not '%s'", text);
@@ -66,5 +66,5 @@ static enum vd_verdict decide(struct vd_packet *packet, void *state)
 	return VD_NEXT;
 }
 
-VD_FUNCTION(.name = "ttl", .summary = "sets, raises or lowers the TTL or hop limit, and leaves the packet to the next function",
+VD_FUNCTION(.name = "ttl", .summary = "sets, raises or lowers the TTL, and leaves the packet to the next function",
 	    .usage = "[+|-]N", .bytes = VD_WHOLE, .counters = counters, .open = open_ttl, .close = free, .decide = decide);

@@ -184,7 +184,8 @@ static void ttl_expires(void **state)
 	set_up();
 	VD_NET_EACH_FAMILY(family) {
 		struct engine_host *host = start("ttl:-63");
-		int sender = traffic_udp_open(net.near, family->family, 0), receiver = traffic_udp_open(net.far, family->family, PORT);
+		int sender = traffic_udp_open(net.near, family->family, 0);
+		int receiver = traffic_udp_open(net.far, family->family, PORT);
 
 		assert_int_equal(traffic_send(sender, family->far, PORT, "x", 1), 0);
 		engine_host_settle(host, QUEUE, 1);
@@ -280,7 +281,8 @@ static void segmented_datagrams_cannot_be_changed(void **state)
 		assert_int_equal(send_segmented(family, "ttl:33", true, "changed", &counted, &stats), SEGMENTS);
 		assert_int_equal(counted, SEGMENTS);
 		assert_int_equal(stats.rewritten, SEGMENTS);
-		if (send_segmented(family, "dscp:ef", false, "uneditable", &counted, &stats) == SEGMENTS && stats.received == SEGMENTS) {
+		assert_int_equal(send_segmented(family, "dscp:ef", false, "uneditable", &counted, &stats), SEGMENTS);
+		if (stats.received == SEGMENTS) {
 			print_message("skip: this kernel's queues give no GSO packets (NFQA_CFG_F_GSO)\n");
 			skip();
 		}
@@ -415,7 +417,8 @@ static void mss_of_the_path_is_that_of_the_queues_namespace(void **state)
 
 static void replaced_datagrams_arrive(void **state)
 {
-	static const char before[] = "The quick brown fox, the quicker dog, and qui", after[] = "The QUICK brown fox, the QUICKer dog, and qui";
+	static const char before[] = "The quick brown fox, the quicker dog, and qui";
+	static const char after[] = "The QUICK brown fox, the QUICKer dog, and qui";
 
 	(void)state;
 	set_up();
@@ -423,7 +426,8 @@ static void replaced_datagrams_arrive(void **state)
 		set_offloads(on);
 		VD_NET_EACH_FAMILY(family) {
 			struct engine_host *host = start("replace:quick=QUICK");
-			int near = traffic_udp_open(net.near, family->family, PORT), far = traffic_udp_open(net.far, family->family, PORT);
+			int near = traffic_udp_open(net.near, family->family, PORT);
+			int far = traffic_udp_open(net.far, family->family, PORT);
 
 			for (unsigned odd = 0; odd < 2; odd++) {
 				assert_int_equal(traffic_send(near, family->far, PORT, before + odd, sizeof before - odd), 0);

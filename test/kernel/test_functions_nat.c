@@ -45,7 +45,8 @@ struct outside {
 };
 
 static const struct outside PREFIXES = {
-	"203.0.113.2/31=10.9.0.2/31,2001:db8:1::2/127=fd00:9::2/127", {"203.0.113.2", "2001:db8:1::2"}, {"203.0.113.0/24", "2001:db8:1::/64"}};
+	"203.0.113.2/31=10.9.0.2/31,2001:db8:1::2/127=fd00:9::2/127", {"203.0.113.2", "2001:db8:1::2"},
+	{"203.0.113.0/24", "2001:db8:1::/64"}};
 
 /* 0a08 + 0003 is 0a09 + 0002, and 2001 + 0db8 + cf50 is fd00 + 0009: the same sums on both sides */
 static const struct outside NEUTRAL = {
@@ -92,7 +93,8 @@ static void set_up_ends(void)
 	vd_net_setup_router(&net);
 	set_up_end(vd_net_enter_far, VD_NET_FAR_DEVICE);
 	set_up_end(vd_net_enter_near, VD_NET_NEAR_DEVICE);
-	vd_net_command("ip route add 203.0.113.0/24 via %1$s; ip route add 10.8.0.0/24 via %1$s; ip -6 route add 2001:db8::/32 via %2$s",
+	vd_net_command("ip route add 203.0.113.0/24 via %1$s; ip route add 10.8.0.0/24 via %1$s;"
+		       "ip -6 route add 2001:db8::/32 via %2$s",
 		       VD_NET_FAR_V4, VD_NET_FAR_V6); /* the next hop is the router, whoever it says it is */
 	vd_net_enter_router(&net);
 	vd_net_command("echo 0 > /proc/sys/net/ipv4/icmp_ratelimit; echo 0 > /proc/sys/net/ipv6/icmp/ratelimit");
@@ -386,7 +388,8 @@ static void fragments_do_not_go_through_ports(void **state)
 }
 
 static const struct outside ONE_PORT = {
-	"tcp/203.0.113.7:8080=10.9.0.2:7000,tcp/[2001:db8:1::7]:8080=[fd00:9::2]:7000", {"203.0.113.7", "2001:db8:1::7"}, {NULL, NULL}};
+	"tcp/203.0.113.7:8080=10.9.0.2:7000,tcp/[2001:db8:1::7]:8080=[fd00:9::2]:7000", {"203.0.113.7", "2001:db8:1::7"},
+	{NULL, NULL}};
 
 /* The manual's rules for one port. */
 static void set_rules_for_one_port(void)

@@ -396,13 +396,15 @@ static void expect_quoted(struct vd_packet *packet, const char *source, unsigned
 }
 
 static const struct family {
-	const char *arguments, *outside, *inside, *client, *router, *other_router;
+	const char *arguments, *outside, *inside;
+	const char *second; /* the outside address for other ports */
+	const char *client, *router, *other_router;
 	uint8_t unreachable, exceeded;
 } FAMILIES[] = {
-	{"203.0.113.7:80=10.0.0.9:8080,203.0.113.0/24=10.0.0.0/24", "203.0.113.7", "10.0.0.9", "192.0.2.1", "172.16.0.1",
-	 "198.51.100.1", 3, 11},
-	{"[2001:db8:1::7]:80=[fd00::9]:8080,2001:db8:1::/64=fd00::/64", "2001:db8:1::7", "fd00::9", "2001:db8:ff::1", "fd01::1",
-	 "2001:db8:fe::1", 1, 3},
+	{"203.0.113.7:80=10.0.0.9:8080,203.0.113.0/24=10.0.0.0/24", "203.0.113.7", "10.0.0.9", "203.0.113.9",
+	 "192.0.2.1", "172.16.0.1", "198.51.100.1", 3, 11},
+	{"[2001:db8:1::7]:80=[fd00::9]:8080,2001:db8:1::/64=fd00::/64", "2001:db8:1::7", "fd00::9", "2001:db8:1::9",
+	 "2001:db8:ff::1", "fd01::1", "2001:db8:fe::1", 1, 3},
 };
 #define FOR_EACH_FAMILY(family) for (const struct family *family = FAMILIES; family < FAMILIES + 2; family++)
 
@@ -412,19 +414,20 @@ static void test_errors_from_inside(void **cmocka)
 
 	(void)cmocka;
 	FOR_EACH_FAMILY(family) {
+		const char *client = family->client, *router = family->router, *second = family->second;
+
 		open_nat(family->arguments);
 		for (unsigned i = 0; i < 2; i++) {
 			/* the host itself, and a router on the way to it, whose address nobody translates */
-			put[i](&inner, family->client, 1000, family->inside, 8080);
-			put_error(family->inside, family->client, family->unreachable, UINT32_MAX);
-			expect_quoted(expect(POSTROUTING, family->outside, 0, family->client, 0), family->client, 1000, family->outside, 80);
-			put_error(family->router, family->client, family->exceeded, UINT32_MAX);
-			expect_quoted(expect(POSTROUTING, family->router, 0, family->client, 0), family->client, 1000, family->outside, 80);
+			put[i](&inner, client, 1000, family->inside, 8080);
+			put_error(family->inside, client, family->unreachable, UINT32_MAX);
+			expect_quoted(expect(POSTROUTING, family->outside, 0, client, 0), client, 1000, family->outside, 80);
+			put_error(router, client, family->exceeded, UINT32_MAX);
+			expect_quoted(expect(POSTROUTING, router, 0, client, 0), client, 1000, family->outside, 80);
 		}
-		put_udp(&inner, family->client, 1000, family->inside, 53);
-		put_error(family->inside, family->client, family->unreachable, UINT32_MAX);
-		expect_quoted(expect(CAPTURE, strchr(family->inside, ':') ? "2001:db8:1::9" : "203.0.113.9", 0, family->client, 0),
-			      family->client, 1000, strchr(family->inside, ':') ? "2001:db8:1::9" : "203.0.113.9", 53);
+		put_udp(&inner, client, 1000, family->inside, 53);
+		put_error(family->inside, client, family->unreachable, UINT32_MAX);
+		expect_quoted(expect(CAPTURE, second, 0, client, 0), client, 1000, second, 53);
 		assert_int_equal(function_host_counter(&host, "errors"), 5);
 		function_host_close(&host);
 	}
@@ -434,16 +437,18 @@ static void test_errors_from_outside(void **cmocka)
 {
 	(void)cmocka;
 	FOR_EACH_FAMILY(family) {
+		const char *client = family->client, *router = family->other_router, *inside = family->inside;
+
 		open_nat(family->arguments);
-		put_tcp(&inner, family->outside, 80, family->client, 1000);
-		put_error(family->client, family->outside, family->unreachable, UINT32_MAX);
-		expect_quoted(expect(PREROUTING, family->client, 0, family->inside, 0), family->inside, 8080, family->client, 1000);
-		put_error(family->other_router, family->outside, family->exceeded, UINT32_MAX);
-		expect_quoted(expect(PREROUTING, family->other_router, 0, family->inside, 0), family->inside, 8080, family->client, 1000);
+		put_tcp(&inner, family->outside, 80, client, 1000);
+		put_error(client, family->outside, family->unreachable, UINT32_MAX);
+		expect_quoted(expect(PREROUTING, client, 0, inside, 0), inside, 8080, client, 1000);
+		put_error(router, family->outside, family->exceeded, UINT32_MAX);
+		expect_quoted(expect(PREROUTING, router, 0, inside, 0), inside, 8080, client, 1000);
 		/* pings have checksums, too, and in IPv6 addresses in them */
-		put_ping(&inner, strchr(family->inside, ':') ? "2001:db8:1::9" : "203.0.113.9", family->client);
-		put_error(family->other_router, strchr(family->inside, ':') ? "2001:db8:1::9" : "203.0.113.9", family->exceeded, UINT32_MAX);
-		expect_quoted(expect(PREROUTING, family->other_router, 0, family->inside, 0), family->inside, 0, family->client, 0);
+		put_ping(&inner, family->second, client);
+		put_error(router, family->second, family->exceeded, UINT32_MAX);
+		expect_quoted(expect(PREROUTING, router, 0, inside, 0), inside, 0, client, 0);
 		assert_int_equal(function_host_counter(&host, "errors"), 3);
 		function_host_close(&host);
 	}
