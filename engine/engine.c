@@ -450,6 +450,34 @@ static void look_for_late_failures(struct vd_engine *engine)
 			vd_engine_fail(engine, -EIO, "%s", engine->lanes[i].port->failure);
 }
 
+struct opening {
+	struct vd_engine *engine;
+	struct vd_error *error;
+	bool has_failed; /* the opening: the error says why */
+};
+
+static int open_chain(void *argument)
+{
+	struct opening *opening = argument;
+	struct vd_engine *engine = opening->engine;
+	int result = vd_chain_open(&engine->chain, engine->worker_count, engine->lane_count, shards_for(engine), opening->error);
+
+	opening->has_failed = result != 0;
+	return result;
+}
+
+/* In the queues' namespace, so that the sockets of functions see the same interfaces and routes as their packets. */
+static int open_functions(struct vd_engine *engine, struct vd_error *error)
+{
+	struct opening opening = {.engine = engine, .error = error};
+	int result = vd_nfq_in_netns(engine->netns, open_chain, &opening);
+
+	if (!result || opening.has_failed)
+		return result;
+	vd_chain_close(&engine->chain); /* it was the way back */
+	return vd_error_netns(error, engine->netns, result);
+}
+
 int vd_engine_run(struct vd_engine *engine, struct vd_error *error)
 {
 	int result;
@@ -462,7 +490,7 @@ int vd_engine_run(struct vd_engine *engine, struct vd_error *error)
 	atomic_store_explicit(&engine->packets_left, (int64_t)engine->options.packets_max, memory_order_relaxed);
 	atomic_store_explicit(&engine->packets_unread, (int64_t)engine->options.packets_max, memory_order_relaxed);
 
-	result = vd_chain_open(&engine->chain, engine->worker_count, engine->lane_count, shards_for(engine), error);
+	result = open_functions(engine, error);
 	if (result)
 		return result;
 	if (make_threads_room(engine))

@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 int vd_error_set(struct vd_error *error, int code, const char *format, ...)
 {
@@ -12,6 +13,15 @@ int vd_error_set(struct vd_error *error, int code, const char *format, ...)
 	vsnprintf(error->text, sizeof error->text, format, arguments);
 	va_end(arguments);
 	return code;
+}
+
+int vd_error_netns(struct vd_error *error, const char *netns, int code)
+{
+	if (code == -ENOENT)
+		return vd_error_set(error, code, "there is no network namespace '%s'; `ip netns` lists them", netns);
+	if (code == -EINVAL)
+		return vd_error_set(error, -ENOENT, "'%s' is not a network namespace; `ip netns` lists them", netns);
+	return vd_error_set(error, code, "network namespace '%s' cannot be entered: %s", netns, strerror(-code));
 }
 
 void vd_error_prefix(struct vd_error *error, const char *format, ...)

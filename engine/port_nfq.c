@@ -57,10 +57,8 @@ static int check(struct vd_port *port, const struct vd_port_settings *settings, 
 
 	nfq->settings = *settings;
 	result = vd_nfq_open(&nfq->nfq, settings->netns);
-	if (result == -ENOENT && settings->netns)
-		return vd_error_set(error, result, "there is no network namespace '%s'; `ip netns` lists them", settings->netns);
-	if (result == -EINVAL && settings->netns)
-		return vd_error_set(error, -ENOENT, "'%s' is not a network namespace; `ip netns` lists them", settings->netns);
+	if ((result == -ENOENT || result == -EINVAL) && settings->netns)
+		return vd_error_netns(error, settings->netns, result);
 	if (result == -EPROTONOSUPPORT)
 		return vd_error_set(error, result, "this kernel has no nfnetlink: load the module nfnetlink_queue");
 	if (result)

@@ -187,6 +187,36 @@ expect_exit 0 "a capture without packets is replayed" "$verdict" replay none.pca
 expect_same "into one without packets" none.pcap out.pcap
 expect_same "or two" none.pcap dropped.pcap
 
+# ---- stock functions that change packets ----
+
+# a SYN from 10.0.0.1 to 10.0.0.17 that announces 1460
+syn='4500002c00000000400600000a0000010a000011 10000050000000010000000060020400 00000000020405b4'
+ip=$(tr -d ' ' <<<"$syn")
+le32 length $((${#ethernet} / 2 + 44))
+file_header 1
+save syn.pcap "$header 0000006500000000 $length $length $ethernet $ip"
+
+# expect_changed FUNCTION EXPRESSION CAPTURE PACKETS: behind this function, so many packets match
+expect_changed() {
+	expect_output "^ +accepted +$4\$" "$1 makes packets that match: $2" "$verdict" replay "$3" --function "$1" \
+		--function "match:$2=accept" --default drop
+}
+expect_changed ttl:7 'ip[8] = 7' "$c/in.pcap" 1500
+expect_changed ttl:+7 'ip[8] = 71' "$c/in.pcap" 1500
+expect_changed ttl:-63 'ip[8] = 1' "$c/in.pcap" 1500
+expect_changed ttl:-64 'ip' "$c/in.pcap" 0
+expect_changed dscp:ef 'ip[1] = 0xb8' "$c/in.pcap" 1500
+expect_changed replace:packet=PACKET 'udp[8:4] = 0x5041434b' "$c/in.pcap" 1500
+expect_changed nat:192.0.2.0/24=10.0.0.0/24 'src net 192.0.2.0/24' "$c/in.pcap" 255
+expect_changed nat:10.0.0.1:53=192.0.2.17:5353 'dst host 192.0.2.17 and udp port 5353' "$c/in.pcap" 300
+expect_changed mss:1200 'tcp[22:2] = 1200' syn.pcap 1
+expect_changed mss:1461 'tcp[22:2] = 1460' syn.pcap 1
+expect_exit 0 "mss:pmtu asks this machine" "$verdict" replay syn.pcap --function mss:pmtu
+
+for wrong in ttl:-256 dscp:64 mss: 'replace:a\n=bc' nat:10.0.0.0/24=192.0.2.1; do
+	expect_refused 2 "function ${wrong%%:*}: .*; its arguments are: " "$wrong is refused" "$c/in.pcap" --function "$wrong"
+done
+
 # ---- functions of the tests: out of order, rewriting, stopped in the middle ----
 
 slow=$build/test/functions/slow.so

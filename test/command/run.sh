@@ -115,6 +115,13 @@ usage "':7' names no function" --queue 0 --function :7
 usage "it takes no arguments, but was given 'surplus'" --queue 0 --function accept:surplus
 usage "function mark: .*its arguments are: " --queue 0 --function mark:nonsense
 usage "function match: " --queue 0 --function 'match:udp prt 53=drop'
+usage "function ttl: N must be a number from 0 to 255, not '256'; its arguments are: " --queue 0 --function ttl:256
+usage "function dscp: it must be .*, not 'af44'; its arguments are: " --queue 0 --function dscp:af44
+usage "function mss: it must be 'pmtu' or a number from 1 to 65535, not '0'; its arguments are: " --queue 0 --function mss:0
+usage "function replace: NEW must be as long as OLD, .*: OLD has 3 bytes, NEW has 5; its arguments are: OLD=NEW" --queue 0 \
+	--function replace:cat=horse
+usage "function nat: both sides of a '=' must have a port, or none; its arguments are: " --queue 0 \
+	--function nat:203.0.113.7:80=10.0.0.9
 if [ -e "$test_functions/args.so" ]; then
 	expect_refused 1 "not_a_function.so is not a verdict function: it has no VD_FUNCTION" "a library that is no function" \
 		--queue 0 --function "$test_functions/not_a_function.so"
@@ -304,6 +311,7 @@ begin=$SECONDS
 expect_exit 0 "--for ends it" timeout 20 "$verdict" run --queue 7 --for 1
 if [ $((SECONDS - begin)) -le 5 ]; then ok "in time"; else not_ok "in time ($((SECONDS - begin)) s)"; fi
 
+rm "$scratch/err" # what the one before said does not count
 bash -c 'trap "" HUP; exec setpriv --pdeathsig KILL -- "$@"' bash "$verdict" run --queue 7 >"$scratch/out" 2>"$scratch/err" &
 engine=$!
 children+=("$engine")

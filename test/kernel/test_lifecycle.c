@@ -3,8 +3,11 @@
  * The engine's life on real queues: what hinders it from starting, and leaves others alone; how it stops, at any moment and from
  * anywhere; how many queues it can have; and what it costs while nothing happens, or much.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -217,6 +220,128 @@ static void reads_queues_of_another_namespace(void **state)
 	audit(&engine, load_receiver_stop(receiver));
 	load_engine_destroy(&engine);
 	load_sender_close(&sender);
+}
+
+/* ---- where functions open ---- */
+
+static struct seen_at_open {
+	bool near_at_open, near_at_state, far_at_open, is_routed;
+	int socket;
+	_Atomic bool is_answered;
+} at_open;
+
+/* Whether the calling thread is where this device is. */
+static bool sees(const char *device)
+{
+	return if_nametoindex(device) != 0;
+}
+
+static int open_here(struct vd_open *open, void **shared)
+{
+	(void)open;
+	*shared = &at_open;
+	at_open.near_at_open = sees(VD_NET_NEAR_DEVICE);
+	at_open.far_at_open = sees(VD_NET_FAR_DEVICE);
+	at_open.socket = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	return at_open.socket < 0 ? -errno : 0;
+}
+
+static int open_state_here(void *shared, void **state)
+{
+	*state = shared;
+	at_open.near_at_state = sees(VD_NET_NEAR_DEVICE);
+	return 0;
+}
+
+static void close_here(void *shared)
+{
+	(void)shared;
+	close(at_open.socket);
+}
+
+/* Its socket knows the way to far0, which only near has; its thread is elsewhere. */
+static enum vd_verdict ask_for_a_route(struct vd_packet *packet, void *state)
+{
+	struct sockaddr_in far = {.sin_family = AF_INET, .sin_port = htons(PORT)};
+
+	(void)packet;
+	(void)state;
+	inet_pton(AF_INET, VD_NET_FAR_V4, &far.sin_addr);
+	at_open.is_routed = !connect(at_open.socket, (const struct sockaddr *)&far, sizeof far) && !sees(VD_NET_NEAR_DEVICE);
+	/* release: pairs with the acquire of the test, which reads what stands above */
+	atomic_store_explicit(&at_open.is_answered, true, memory_order_release);
+	return VD_NEXT;
+}
+
+static const struct vd_function OPENS_HERE = {.abi = VD_FUNCTION_ABI, .size = sizeof(struct vd_function), .name = "opens-here",
+					      .bytes = VD_HEADERS, .scope = VD_SCOPE_WORKER, .open = open_here,
+					      .close = close_here, .open_state = open_state_here, .decide = ask_for_a_route};
+
+static bool is_answered(void *argument)
+{
+	(void)argument;
+	return atomic_load_explicit(&at_open.is_answered, memory_order_acquire);
+}
+
+/* The program runs where nothing is: functions open where the queues are, the thread goes back. */
+static void functions_open_where_the_queues_are(void **state)
+{
+	struct vd_engine_options options = VD_ENGINE_OPTIONS_INIT;
+	struct load_engine engine;
+	struct load_sender sender;
+	char path[64];
+
+	(void)state;
+	set_up(1);
+	sender = far_sender(1, 1);
+	snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)getpid(), net.near);
+	at_open = (struct seen_at_open){.socket = -1};
+	options.netns = path;
+	options.workers = 2;
+	load_engine_create(&engine, &options, &OPENS_HERE, QUEUE, 1);
+	assert_int_equal(unshare(CLONE_NEWNET), 0);
+	load_engine_launch(&engine);
+	vd_net_enter_near(&net);
+	load_engine_await(&engine);
+	load_sender_open(&sender);
+	load_sender_send(&sender);
+	assert_true(traffic_wait_until(is_answered, NULL, 2000));
+	vd_engine_stop(engine.engine);
+	assert_true(load_engine_join(&engine, 2000));
+	assert_int_equal(engine.result, 0);
+	load_engine_destroy(&engine);
+	load_sender_close(&sender);
+	assert_true(at_open.near_at_open);
+	assert_true(at_open.near_at_state);
+	assert_false(at_open.far_at_open);
+	assert_true(at_open.is_routed);
+}
+
+static int refuse_to_open(struct vd_open *open, void **shared)
+{
+	(void)shared;
+	return vd_open_error(open, "not here");
+}
+
+/* Also when opening fails: the sentence is the function's, and the thread that runs the engine goes back. */
+static void a_function_that_does_not_open_there_says_so(void **state)
+{
+	struct vd_engine_options options = VD_ENGINE_OPTIONS_INIT;
+	struct vd_function function = OPENS_HERE;
+	struct load_engine engine;
+	char path[64];
+
+	(void)state;
+	set_up(1);
+	snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)getpid(), net.near);
+	options.netns = path;
+	function.open = refuse_to_open;
+	vd_net_enter_far(&net);
+	load_engine_create(&engine, &options, &function, QUEUE, 1);
+	assert_int_equal(vd_engine_run(engine.engine, &engine.error), -EINVAL);
+	assert_string_equal(engine.error.text, "function opens-here: not here");
+	assert_true(sees(VD_NET_FAR_DEVICE));
+	load_engine_destroy(&engine);
 }
 
 static void says_that_there_is_no_such_namespace(void **state)
@@ -598,6 +723,8 @@ int main(void)
 		cmocka_unit_test_teardown(refuses_a_queue_twice, tear_down),
 		cmocka_unit_test_teardown(says_that_it_needs_the_capability, tear_down),
 		cmocka_unit_test_teardown(reads_queues_of_another_namespace, tear_down),
+		cmocka_unit_test_teardown(functions_open_where_the_queues_are, tear_down),
+		cmocka_unit_test_teardown(a_function_that_does_not_open_there_says_so, tear_down),
 		cmocka_unit_test_teardown(says_that_there_is_no_such_namespace, tear_down),
 		cmocka_unit_test_teardown(stops_before_it_runs, tear_down),
 		cmocka_unit_test_teardown(stops_from_a_signal_handler, tear_down),

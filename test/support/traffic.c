@@ -566,7 +566,7 @@ bool traffic_tcp_transfer(struct traffic_tcp *tcp)
 	const char *failure;
 
 	need(chunk, "malloc");
-	bind_to(listener, family, NULL, tcp->port);
+	bind_to(listener, family, NULL, tcp->server_port ? tcp->server_port : tcp->port);
 	need(!listen(listener, 1), "listen");
 	tcp->uploaded = tcp->downloaded = 0;
 	failure = connect_both(tcp, listener, sockets, end_ms);
@@ -670,4 +670,14 @@ uint64_t traffic_snmp(int where, const char *group, const char *counter)
 	found = strstr(request.text, line);
 	need(found, "no such counter");
 	return strtoull(found + strlen(line), NULL, 10);
+}
+
+uint64_t traffic_checksum_errors(int where)
+{
+	struct file_request request = {.path = "/proc/thread-self/net/netstat"};
+
+	traffic_do_in(where, read_file_here, &request);
+	return pick_snmp(request.text, "IpExt", "InCsumErrors") + traffic_snmp(where, "Tcp", "InCsumErrors") +
+	       traffic_snmp(where, "Udp", "InCsumErrors") + traffic_snmp(where, "Icmp", "InCsumErrors") +
+	       traffic_snmp(where, NULL, "Udp6InCsumErrors") + traffic_snmp(where, NULL, "Icmp6InCsumErrors");
 }

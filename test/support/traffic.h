@@ -132,6 +132,7 @@ struct traffic_tcp {
 	int server; /* where it listens */
 	const char *address;
 	uint16_t port;
+	uint16_t server_port; /* where it listens, if that is another one (somebody translates it); 0: port */
 	uint64_t upload;   /* bytes from client to server ... */
 	uint64_t download; /* ... and back, at the same time */
 	unsigned timeout_ms;
@@ -152,5 +153,8 @@ uint64_t traffic_rule_packets(int where, const char *program, const char *table,
 
 /* A counter of /proc/net/snmp ("Udp", "InCsumErrors"), or, with no group, of /proc/net/snmp6 (NULL, "Udp6InErrors"). */
 uint64_t traffic_snmp(int where, const char *group, const char *counter);
+
+/* Everything that was received there with a wrong checksum: of TCP, UDP, ICMP, both IP versions, and IPv4's own. */
+uint64_t traffic_checksum_errors(int where);
 
 #endif

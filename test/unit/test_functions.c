@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The simple stock functions (accept, drop, mark, requeue) and the functions that only tests use. match and first have
+ * The simple stock functions (accept, drop, mark, requeue) and the functions that only tests use. The others have
  * files of their own.
  */
 #include <setjmp.h>

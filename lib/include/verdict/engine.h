@@ -56,7 +56,8 @@ struct vd_engine_options {
 	enum vd_verdict fault_verdict;	 /* for a faulty function's packet, and at stop for what is still queued: same */
 	unsigned batch;		/* verdicts in one send, 1 to 64; 0: 64 */
 	uint32_t batch_delay_us; /* how long packets may wait for company, microseconds, up to 1,000,000 */
-	const char *netns;	/* the queues' network namespace: a name of `ip netns`, or a path; NULL: this one */
+	const char *netns;	/* the queues' network namespace: a name of `ip netns`, or a path; NULL: this one. Functions open
+				   there too */
 	const unsigned *cpus;	/* pin the threads to these CPUs, in turn; NULL: do not pin */
 	unsigned cpu_count;
 	uint64_t packets_max;	/* stop by itself after this many packets; 0: never */

@@ -81,6 +81,10 @@ struct vd_function {
 	/*
 	 * Once, before any packet, in the thread that starts the engine. *shared is what the other calls get. 0, or -errno
 	 * with a sentence in `open->error`: return vd_open_error(open, "..."). May be NULL.
+	 *
+	 * open() and open_state() run in the network namespace of the queues (`netns`, --netns): a socket opened here
+	 * sees the interfaces and routes that the packets see, also when decide() uses it. The threads that call decide()
+	 * are not there.
 	 */
 	int (*open)(struct vd_open *open, void **shared);
 
