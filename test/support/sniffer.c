@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "sniffer.h"
+#include "test/support/sniffer.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
