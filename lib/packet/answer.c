@@ -53,8 +53,8 @@ static uint32_t ip_length(const struct vd_packet *packet, const uint8_t *data)
 {
 	uint32_t said = packet->ip_version == 4 ? (uint32_t)data[2] << 8 | data[3] : (uint32_t)data[4] << 8 | data[5];
 
-	if (!said) /* too long for the field: BIG TCP, a jumbogram. Or IPv6 with nothing in it, which is as long as it is */
-		return packet->wire_length;
+	if (!said && (packet->skb_info & VD_SKB_GSO || (packet->ip_version == 6 && data[6] == IPPROTO_HOPOPTS)))
+		return packet->wire_length; /* too long for the field: BIG TCP, a jumbogram */
 	return packet->ip_version == 4 ? said : IPV6_HEADER + said;
 }
 
