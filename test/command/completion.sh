@@ -125,7 +125,7 @@ cd "$scratch/files" || exit 1
 touch mine.so other.so 'with space.so' mine.c in.pcap in.pcapng in.pcap.gz
 expect_words 'mine.so' "a file's beginning" run --function mi
 expect_words './deeper ./mine.so ./other.so ./with space.so' "files that end in .so, and directories" run --function ./
-expect_words "accept deeper drop first: mark: match: mine.so other.so requeue: with space.so" "names and files" run --function ''
+expect_words "accept deeper drop first: mark: match: mine.so other.so reject requeue: with space.so" "names and files" run --function ''
 touch "$scratch/own/strict.so" "$scratch/own/mark.so"
 VERDICT_FUNCTION_PATH=/no/such/directory:$scratch/own
 expect_words 'strict' "functions in VERDICT_FUNCTION_PATH" run --function st
