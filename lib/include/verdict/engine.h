@@ -63,7 +63,7 @@ struct vd_engine_options {
 	unsigned cpu_count;
 	uint64_t packets_max;	/* stop by itself after this many packets; 0: never */
 	uint32_t reject_rate;	/* answers to rejected packets, a second, of all queues together (RFC 4443 2.4(f)): 1 to
-				   VD_ENGINE_REJECT_RATE_MAX; 0: VD_ENGINE_REJECT_RATE_DEFAULT. A tenth of it, or 10, at once */
+				   VD_ENGINE_REJECT_RATE_MAX; 0: VD_ENGINE_REJECT_RATE_DEFAULT. At once a tenth, at least 10 */
 	uint32_t reject_mark;	/* the mark of these answers (SO_MARK), for rules to know them by; 0: none */
 	void (*log)(void *log_argument, const char *line); /* what a person should know, while it starts and runs; or NULL */
 	void *log_argument;
@@ -111,8 +111,8 @@ int vd_engine_add_capture(struct vd_engine *engine, const struct vd_capture_opti
  * Binds the queues and works until vd_engine_stop(), packets_max, the end of the captures, or an error. Then: what was
  * read is decided and answered, what is still queued in the kernel gets the fault verdict, and the queues are given
  * back. Once per engine.
- * -EINVAL: a function refuses its arguments, or there is no queue and no capture. -EPERM: no CAP_NET_ADMIN, or a queue is
- * another's (the sentence says whose), or a function rejects packets and there is no CAP_NET_RAW. No queue has been bound then.
+ * -EINVAL: a function refuses its arguments, or there is no queue and no capture. -EPERM: no CAP_NET_ADMIN; a queue is
+ * another's (the sentence says whose); a function rejects, and there is no CAP_NET_RAW. No queue has been bound then.
  */
 int vd_engine_run(struct vd_engine *engine, struct vd_error *error);
 
@@ -138,10 +138,10 @@ struct vd_queue_stats {
 	uint64_t faults;		       /* of them: a function returned what is no verdict, or not one of its own */
 	uint64_t rewritten;		       /* of them: sent back with other data */
 	uint64_t edits_refused;		       /* of them: an edit was refused, so they got fault_verdict (<verdict/edit.h>) */
-	uint64_t answered;		       /* of verdicts[VD_REJECT], in a queue: the sender was told. Each of them is in one of */
-	uint64_t answers_limited;	       /* these four, but those that were flushed later, too. Over reject_rate; */
-	uint64_t answers_none;		       /* must not be answered, or cannot be as was asked for (vd_packet_reject()); */
-	uint64_t answers_failed;	       /* the kernel did not send it: no route, a rule in OUTPUT ... */
+	uint64_t answered;		       /* each rejected packet of a queue, also one flushed then, is in one of four: told; */
+	uint64_t answers_limited;	       /* over reject_rate; */
+	uint64_t answers_none;		       /* must not be answered, or not so (vd_packet_reject()); */
+	uint64_t answers_failed;	       /* not sent by the kernel: no route, a rule in OUTPUT */
 	uint64_t malformed;		       /* received packets that contradict their own headers */
 	uint64_t queue_dropped;		       /* lost: the kernel's queue was full */
 	uint64_t socket_dropped;	       /* lost: the socket's buffer was full */
