@@ -394,8 +394,8 @@ static uint64_t told_count(void)
 	       traffic_rule_packets(net.near, "ip6tables-legacy", "mangle", "told");
 }
 
-/* A TCP header by itself; RFC 1071 done plainly. */
-static void send_tcp_flags(const struct vd_net_family *family, uint8_t flags)
+/* A TCP header by itself; RFC 1071 done plainly. `damage` is added to the checksum, over IPv4. */
+static void send_tcp_flags(const struct vd_net_family *family, uint8_t flags, uint8_t damage)
 {
 	int socket = traffic_raw_open(net.near, family->family, IPPROTO_TCP), offset = 16;
 	uint8_t tcp[20] = {0x30, 0x39, TCP_PORT >> 8, TCP_PORT & 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, flags, 1, 0}, pseudo[40] = {0};
@@ -413,7 +413,7 @@ static void send_tcp_flags(const struct vd_net_family *family, uint8_t flags)
 		sum = (sum & 0xffff) + (sum >> 16);
 		sum = ~((sum & 0xffff) + (sum >> 16));
 		tcp[16] = (uint8_t)(sum >> 8);
-		tcp[17] = (uint8_t)sum;
+		tcp[17] = (uint8_t)(sum + damage);
 	}
 	assert_int_equal(traffic_send(socket, family->far, 0, tcp, sizeof tcp), 0);
 	close(socket);
@@ -450,28 +450,29 @@ static void what_must_not_be_answered_is_not(void **state)
 	set_up_wire("PREROUTING");
 	host = start("reject");
 	VD_NET_EACH_FAMILY(family) {
-		send_tcp_flags(family, RST);
-		send_tcp_flags(family, RST | ACK);
+		send_tcp_flags(family, RST, 0);
+		send_tcp_flags(family, RST | ACK, 0);
 		send_icmp_error(family);
 		send_datagram(family->family, family->far, 3000); /* three fragments */
 	}
+	send_tcp_flags(&vd_net_families[0], SYN, 1);
 	send_datagram(AF_INET, "10.9.0.255", 10);
 	send_datagram(AF_INET, "255.255.255.255", 10);
 	send_datagram(AF_INET, "224.0.0.1", 10);
 	send_datagram(AF_INET6, "ff02::1", 10);
-	engine_host_settle(host, SCENE_QUEUE, 16);
-	assert_int_equal(engine_host_stats(host, SCENE_QUEUE).received, 16);
-	assert_int_equal(engine_host_stats(host, SCENE_QUEUE).answers_none, 16);
+	engine_host_settle(host, SCENE_QUEUE, 17);
+	assert_int_equal(engine_host_stats(host, SCENE_QUEUE).received, 17);
+	assert_int_equal(engine_host_stats(host, SCENE_QUEUE).answers_none, 17);
 	traffic_sleep_ms(20);
 	assert_int_equal(told_count(), 0);
 
 	/* and its like is */
 	VD_NET_EACH_FAMILY(family) {
-		send_tcp_flags(family, SYN);
-		send_tcp_flags(family, ACK);
+		send_tcp_flags(family, SYN, 0);
+		send_tcp_flags(family, ACK, 0);
 		assert_int_equal(send_udp(family->family, family->far, 1000).error, ECONNREFUSED);
 	}
-	stats = finish(host, 22);
+	stats = finish(host, 23);
 	assert_int_equal(stats.answered, 6);
 	assert_int_equal(stats.answers_none, 17);
 	traffic_sleep_ms(20);
