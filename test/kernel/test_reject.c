@@ -3,7 +3,7 @@
  * Rejected packets on real queues, seen from the other side: what the sender is told, by whom, how often, and when it must not be.
  *
  * near sends to far through a router. Its packets are queued in one of three places: near's OUTPUT, the router's FORWARD, or far's
- * INPUT. near verifies every checksum itself, and lets an answer pass uncounted only where a test wants that.
+ * INPUT. near's stack verifies every checksum itself.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -145,10 +145,8 @@ static int connect_to(int socket, const char *address, uint16_t port)
 		return connect(socket, (struct sockaddr *)&v4, sizeof v4) ? errno : 0;
 	assert_int_equal(inet_pton(AF_INET6, address, &v6.sin6_addr), 1);
 	if (IN6_IS_ADDR_LINKLOCAL(&v6.sin6_addr)) {
-		char name[IF_NAMESIZE] = VD_NET_NEAR_DEVICE;
-
 		vd_net_enter_near(&net);
-		v6.sin6_scope_id = if_nametoindex(name);
+		v6.sin6_scope_id = if_nametoindex(VD_NET_NEAR_DEVICE);
 		vd_net_enter_far(&net);
 	}
 	return connect(socket, (struct sockaddr *)&v6, sizeof v6) ? errno : 0;
@@ -270,7 +268,6 @@ static void a_datagram_is_refused_by_who_is_responsible(void **state)
 	}
 }
 
-/* A whole packet is quoted as far as it fits, a GSO packet or one of which little was copied as far as it is there. */
 static void the_sender_is_told_what_was_chosen(void **state)
 {
 	static const struct {
@@ -338,17 +335,17 @@ static enum vd_verdict reject_data(struct vd_packet *packet, void *state)
 static const struct vd_function REJECT_DATA = {.abi = VD_FUNCTION_ABI, .size = sizeof(struct vd_function), .name = "reject-data",
 					       .bytes = VD_HEADERS, .needs = VD_NEEDS_REJECT, .decide = reject_data};
 
-static int listen_in_far(const struct vd_net_family *family)
+/* For both versions. */
+static int listen_in_far(void)
 {
 	int listener, on = 1;
 	struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons(PORT)};
 	int request[3] = {AF_INET6, SOCK_STREAM, -1};
 
-	(void)family;
 	traffic_do_in(net.far, open_here, request);
 	listener = request[2];
 	assert_int_equal(setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), 0);
-	assert_int_equal(bind(listener, (struct sockaddr *)&any, sizeof any), 0); /* of both versions */
+	assert_int_equal(bind(listener, (struct sockaddr *)&any, sizeof any), 0);
 	assert_int_equal(listen(listener, 4), 0);
 	return listener;
 }
@@ -363,7 +360,7 @@ static void an_open_connection_is_reset(void **state)
 		set_up(place, "-p tcp --dport 7000");
 		VD_NET_EACH_FAMILY(family) {
 			struct engine_host *host = engine_host_create(&(struct vd_engine_options)VD_ENGINE_OPTIONS_INIT);
-			int listener = listen_in_far(family), client = open_near(family->family, SOCK_STREAM), server;
+			int listener = listen_in_far(), client = open_near(family->family, SOCK_STREAM), server;
 			struct pollfd accepting = {.fd = listener, .events = POLLIN};
 
 			engine_host_add(host, &REJECT_DATA, "");
@@ -584,15 +581,48 @@ static void the_mark_lets_answers_past_the_queue(void **state)
 
 /* ---- places of their own ---- */
 
-/* Every link has such addresses: the answer has to take the one that the packet came from. */
-static void link_local_addresses_are_answered_on_their_link(void **state)
+/* Delivered here, a datagram is refused by the address that it was sent to; before that is known, by the usual one. */
+static void the_address_that_was_meant_answers(void **state)
 {
-	static const char *const chains[] = {"INPUT", "PREROUTING"};
+	static const struct {
+		const char *chain, *v4, *v6;
+	} ways[] = {{"INPUT", "10.9.0.22", "fd00:9::22"}, {"PREROUTING", VD_NET_FAR_V4, NULL}};
 
 	(void)state;
 	for (unsigned i = 0; i < 2; i++) {
 		struct engine_host *host;
 		struct told told;
+
+		set_up_wire(ways[i].chain);
+		vd_net_command("set -e; ip addr add 10.9.0.22/24 dev %1$s; ip -6 addr add fd00:9::22/64 dev %1$s nodad preferred_lft 0",
+			       VD_NET_FAR_DEVICE);
+		vd_net_enter_near(&net);
+		vd_net_command("set -e; for to in 10.9.0.22 fd00:9::22; do"
+			       " ip neigh add $to dev %s lladdr 02:00:00:00:09:02 nud permanent; done", VD_NET_NEAR_DEVICE);
+		vd_net_enter_far(&net);
+		host = start("reject");
+		told = send_udp(AF_INET, "10.9.0.22", 10);
+		assert_int_equal(told.error, ECONNREFUSED);
+		assert_string_equal(told.by, ways[i].v4);
+		told = send_udp(AF_INET6, "fd00:9::22", 10);
+		assert_int_equal(told.error, ECONNREFUSED);
+		assert_string_equal(told.by, ways[i].v6 ? ways[i].v6 : VD_NET_FAR_V6);
+		assert_int_equal(finish(host, 2).answered, 2);
+	}
+}
+
+/*
+ * Every link has such addresses: the answer has to take the one that the packet came from. What is asked of the kernel for one
+ * answer, in the same thread, has nothing to do with the next one.
+ */
+static void link_local_addresses_are_answered_on_their_link(void **state)
+{
+	static const char *const chains[] = {"INPUT", "PREROUTING"}, *const addresses[] = {"fe80::2", VD_NET_FAR_V6, "fe80::2"};
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		struct vd_engine_options options = VD_ENGINE_OPTIONS_INIT;
+		struct engine_host *host;
 
 		set_up_wire(chains[i]);
 		vd_net_command("set -e; ip link add other0 type veth peer name other1; ip link set other0 up; ip link set other1 up;"
@@ -602,11 +632,15 @@ static void link_local_addresses_are_answered_on_their_link(void **state)
 		vd_net_command("set -e; ip -6 addr add fe80::1/64 dev %1$s nodad;"
 			       "ip -6 neigh add fe80::2 dev %1$s lladdr 02:00:00:00:09:02 nud permanent", VD_NET_NEAR_DEVICE);
 		vd_net_enter_far(&net);
-		host = start("reject");
-		told = send_udp(AF_INET6, "fe80::2", 10);
-		assert_int_equal(told.error, ECONNREFUSED);
-		assert_string_equal(told.by, "fe80::2");
-		assert_int_equal(finish(host, 1).answered, 1);
+		options.workers = 1;
+		host = scene_start(&options, "reject");
+		for (unsigned j = 0; j < 3; j++) {
+			struct told told = send_udp(AF_INET6, addresses[j], 10);
+
+			assert_int_equal(told.error, ECONNREFUSED);
+			assert_string_equal(told.by, addresses[j]);
+		}
+		assert_int_equal(finish(host, 3).answered, 3);
 	}
 }
 
@@ -657,6 +691,7 @@ int main(void)
 		cmocka_unit_test_teardown(what_the_kernel_does_not_send_is_counted, tear_down),
 		cmocka_unit_test_teardown(answers_have_the_mark, tear_down),
 		cmocka_unit_test_teardown(the_mark_lets_answers_past_the_queue, tear_down),
+		cmocka_unit_test_teardown(the_address_that_was_meant_answers, tear_down),
 		cmocka_unit_test_teardown(link_local_addresses_are_answered_on_their_link, tear_down),
 		cmocka_unit_test_teardown(rejecting_undeclared_is_a_fault, tear_down),
 	};
