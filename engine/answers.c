@@ -3,13 +3,13 @@
  * Answers to rejected packets.
  *
  * Two things the kernel knows better. Whether the packet's destination is the broadcast address of a network here: a UDP
- * socket that may not broadcast cannot be connected to one. And which address an ICMP error comes from: where the packet was to
- * be delivered here, its destination; else over IPv4 the kernel fills it in, and over IPv6 it is that of a socket which is
- * connected to the sender. Each worker has sockets of its own for such questions: connected by two at once, one would hear
- * the other's answer.
+ * socket that may not broadcast cannot be connected to one. And which address an ICMP error comes from: where the packet
+ * was to be delivered here, its destination; else over IPv4 the kernel fills it in, and over IPv6 it is that of a socket
+ * which is connected to the sender. Each worker has sockets of its own for such questions: connected by two at once, one
+ * would hear the other's answer.
  *
- * All that comes before the kernel is asked anything, and before a checksum is looked at, is a few comparisons and the limit: so
- * a flood of packets costs no more than dropping them, beyond as many answers as are allowed.
+ * Before the kernel is asked anything, and before a checksum is looked at, come a few comparisons and the limit: so a flood
+ * of packets costs no more than dropping them, beyond as many answers as are allowed.
  */
 #include "engine/answers.h"
 
@@ -44,7 +44,7 @@ static void close_sockets(struct vd_answer_sockets *sockets)
 
 static int set_up(int descriptor, uint32_t mark)
 {
-	int none = 0; /* the kernel's least, of what nobody reads: only protocol 255, and datagrams from port 9 of who was asked about */
+	int none = 0; /* the kernel's least: of what may come (protocol 255, a datagram from where a scout points) nobody reads any */
 
 	if (setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &none, sizeof none))
 		return -errno;
@@ -110,8 +110,8 @@ int vd_answers_open(struct vd_answers *answers, const struct vd_engine_options *
 		return 0;
 	vd_answers_close(answers);
 	if (result == -EPERM)
-		return vd_error_set(error, result, "rejecting packets needs CAP_NET_RAW in the queues' network namespace: run as "
-				    "root, or give the program the capability");
+		return vd_error_set(error, result, "rejecting packets needs CAP_NET_RAW in the queues' network namespace: "
+				    "run as root, or give the program the capability");
 	return vd_error_set(error, result, "the sockets that answer rejected packets cannot be opened: %s", strerror(-result));
 }
 
@@ -149,7 +149,7 @@ static struct place place_of(const struct vd_packet *packet, const uint8_t *addr
 	place.length = sizeof place.v6;
 	place.v6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(port)};
 	memcpy(&place.v6.sin6_addr, address, sizeof place.v6.sin6_addr);
-	if (IN6_IS_ADDR_LINKLOCAL(&place.v6.sin6_addr)) /* every link has such; of what was sent here, that of the way out */
+	if (IN6_IS_ADDR_LINKLOCAL(&place.v6.sin6_addr)) /* every link has such: from where it came, or would have gone */
 		place.v6.sin6_scope_id = packet->indev ? packet->indev : packet->outdev;
 	return place;
 }

@@ -28,7 +28,7 @@ struct vd_answer_sockets {
 struct vd_answers {
 	bool is_on;
 	struct vd_answer_sockets raw;	 /* of all workers */
-	struct vd_answer_sockets *scouts; /* of each: UDP sockets that send nothing; connecting one asks the kernel for a route */
+	struct vd_answer_sockets *scouts; /* of each: UDP sockets, which are connected to ask for a route */
 	unsigned scout_count;
 	struct vd_rate rate;
 };

@@ -28,9 +28,11 @@ static bool settle_edits(struct vd_packet *packet, enum vd_verdict fault_verdict
 static void answer_rejected(struct vd_worker *worker, struct vd_lane_tally *tally, struct vd_packet *const *packets,
 			    unsigned count)
 {
+	struct vd_answers *answers = &worker->engine->answers;
+
 	for (unsigned i = 0; i < count; i++)
 		if (packets[i]->verdict == VD_REJECT)
-			vd_tally_add(&tally->answers[vd_answers_send(&worker->engine->answers, worker->index, packets[i])], 1);
+			vd_tally_add(&tally->answers[vd_answers_send(answers, worker->index, packets[i])], 1);
 }
 
 void vd_decide(struct vd_worker *worker, struct vd_lane *lane, struct vd_packet *const *packets, unsigned count)

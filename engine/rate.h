@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * So many a second, for any number of threads, without a lock: the generic cell rate algorithm, which is a token bucket whose
- * whole state is one time.
+ * So many a second, for any number of threads, without a lock: the generic cell rate algorithm, which is a token bucket
+ * whose whole state is one time.
  *
  * `due` is when the next one would come if all came evenly. One that is taken moves it on by an interval; as long as it is
- * not further ahead of the clock than the burst allows, one more may be taken. In any time t no more than burst + rate * t are.
+ * not further ahead of the clock than the burst allows, one more may be taken. So in any time t, burst + rate * t are.
  */
 #ifndef VERDICT_ENGINE_RATE_H
 #define VERDICT_ENGINE_RATE_H
@@ -19,7 +19,7 @@ struct vd_rate {
 	_Atomic uint64_t due_ns;
 };
 
-/* `rate` a second, 1 to 1000000000; at once a tenth of that, or at least `burst`, which is not 0. All may be taken at the start. */
+/* 1 to 1000000000 a second; at once a tenth of that, or at least `burst`, which is not 0: also at the start. */
 static inline void vd_rate_init(struct vd_rate *rate, uint32_t rate_per_second, uint32_t burst)
 {
 	if (burst < rate_per_second / 10)

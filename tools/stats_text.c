@@ -90,7 +90,8 @@ static void summarize_queue(FILE *file, const struct vd_queue_stats *queue)
 
 void vd_stats_text_function(FILE *file, const struct vd_function_stats *function)
 {
-	static const char *const NAMES[VD_VERDICT_COUNT] = {"no opinion", "accept", "drop", "repeat", "queue", "stop", "reject"};
+	static const char *const NAMES[VD_VERDICT_COUNT] = {"no opinion", "accept", "drop",	"repeat",
+							     "queue",	   "stop",   "reject"};
 
 	fprintf(file, "function %s: %" PRIu64 " packets", function->name, function->packets);
 	for (unsigned verdict = 0; verdict < VD_VERDICT_COUNT; verdict++)

@@ -92,11 +92,11 @@ static bool has_hosts(const struct vd_packet *packet)
 
 	if (!is_host(packet, source) || !is_host(packet, destination))
 		return false;
-	/* from a wire it is forged; where routing has not looked at it yet (PREROUTING), the answer would go to this machine */
+	/* from a wire it is forged, and where routing has not looked yet (PREROUTING) the answer would go to this machine */
 	return !is_loopback(packet, source) || packet->indev <= LOOPBACK_DEVICE;
 }
 
-/* The kernel's own bound: of types beyond it nobody knows whether they are errors (RFC 2521 has one), so they count as such. */
+/* The kernel's own bound: whether types beyond it are errors nobody knows (RFC 2521 has one), so they count as such. */
 #define ICMP_TYPE_KNOWN_LAST 18
 
 static bool is_icmp_error(uint8_t type)
@@ -279,5 +279,6 @@ uint32_t vd_answer_build(const struct vd_packet *packet, enum vd_answer answer, 
 {
 	if (!source || answer == VD_ANSWER_RESET)
 		source = vd_packet_destination(packet);
-	return packet->ip_version == 4 ? build_ipv4(packet, answer, source, buffer) : build_ipv6(packet, answer, source, buffer);
+	return packet->ip_version == 4 ? build_ipv4(packet, answer, source, buffer) :
+					 build_ipv6(packet, answer, source, buffer);
 }

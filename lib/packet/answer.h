@@ -20,7 +20,7 @@ enum vd_answer {
 	/* none, because ... */
 	VD_ANSWER_MALFORMED,   /* it contradicts its own headers */
 	VD_ANSWER_NOT_IP,
-	VD_ANSWER_FRAGMENT,    /* first or later: RFC 1122 3.2.2 forbids later ones, and a first one speaks for a whole unseen */
+	VD_ANSWER_FRAGMENT,    /* first or later (RFC 1122 3.2.2): what it is a part of has not been seen */
 	VD_ANSWER_CUT,	       /* headers were not copied */
 	VD_ANSWER_NO_HOST,     /* one of its addresses is not a single host's: multicast, broadcast, unspecified ... */
 	VD_ANSWER_IS_ANSWER,   /* it is an ICMP error or a TCP reset itself (RFC 1122 3.2.2, 4443 2.4(e), 9293 3.5.2) */
@@ -37,9 +37,9 @@ enum vd_answer vd_answer_choose(const struct vd_packet *packet);
 
 /*
  * Writes the answer, its IP header first, to `buffer` of VD_ANSWER_SIZE_MAX bytes; returns its length. `answer` is what
- * vd_answer_choose() said, and not none. `source` is the address that an ICMP error comes from, 4 or 16 bytes; NULL: the packet's
- * destination, which is where a reset always comes from. Over IPv4 it may be 0.0.0.0 for somebody else to fill in: then the
- * header's checksum is still to be made, and all others are right.
+ * vd_answer_choose() said, and not none. `source` is the address that an ICMP error comes from, 4 or 16 bytes; NULL: the
+ * packet's destination, which is where a reset always comes from. Over IPv4 it may be 0.0.0.0 for somebody else to fill in:
+ * then the header's checksum is still to be made.
  */
 uint32_t vd_answer_build(const struct vd_packet *packet, enum vd_answer answer, const uint8_t *source, uint8_t *buffer);
 

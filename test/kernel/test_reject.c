@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rejected packets on real queues, seen from the other side: what the sender is told, by whom, how often, and when it must not be.
+ * Rejected packets on real queues, seen from the other side: what the sender is told, by whom, how often, and when it must
+ * not be told anything.
  *
- * near sends to far through a router. Its packets are queued in one of three places: near's OUTPUT, the router's FORWARD, or far's
- * INPUT. near's stack verifies every checksum itself.
+ * near sends to far through a router. Its packets are queued in one of three places: near's OUTPUT, the router's FORWARD, or
+ * far's INPUT. near's stack verifies every checksum itself.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -65,21 +66,23 @@ static void set_up(enum place place, const char *match)
 		vd_net_command("%s -A %s %s -j NFQUEUE --queue-num %d", family->iptables, CHAINS[place], match, SCENE_QUEUE);
 }
 
+#define UNREACHABLE(family) ((family)->version == 4 ? "icmp --icmp-type 3" : "icmpv6 --icmpv6-type 1")
+
 /* near and far on one wire, queued in far: for what no router passes on. In INPUT, IPv4 fragments have become whole. */
 static void set_up_wire(const char *chain)
 {
 	vd_net_setup(&net);
 	vd_net_enter_near(&net);
 	vd_net_trust_checksums(VD_NET_NEAR_DEVICE, false);
-	VD_NET_EACH_FAMILY(family) {
-		vd_net_command("%s -t mangle -A PREROUTING -i %s -p tcp -m comment --comment told", family->iptables, VD_NET_NEAR_DEVICE);
-		vd_net_command("%s -t mangle -A PREROUTING -i %s -p %s -m comment --comment told", family->iptables, VD_NET_NEAR_DEVICE,
-			       family->version == 4 ? "icmp --icmp-type 3" : "icmpv6 --icmpv6-type 1");
-	}
+	VD_NET_EACH_FAMILY(family)
+		vd_net_command("for match in tcp '%2$s'; do"
+			       " %1$s -t mangle -A PREROUTING -i %3$s -p $match -m comment --comment told; done",
+			       family->iptables, UNREACHABLE(family), VD_NET_NEAR_DEVICE);
 	vd_net_enter_far(&net);
 	VD_NET_EACH_FAMILY(family)
-		vd_net_command("for match in 'tcp' 'udp' '%2$s'; do %1$s -t mangle -A %4$s -p $match -j NFQUEUE --queue-num %3$d; done",
-			       family->iptables, family->version == 4 ? "icmp --icmp-type 3" : "icmpv6 --icmpv6-type 1", SCENE_QUEUE, chain);
+		vd_net_command("for match in tcp udp '%2$s'; do"
+			       " %1$s -t mangle -A %3$s -p $match -j NFQUEUE --queue-num %4$d; done",
+			       family->iptables, UNREACHABLE(family), chain, SCENE_QUEUE);
 }
 
 static int tear_down(void **state)
@@ -250,7 +253,8 @@ static void a_connection_is_refused_at_once(void **state)
 
 static void a_datagram_is_refused_by_who_is_responsible(void **state)
 {
-	static const char *const by[][2] = {{VD_NET_NEAR_V4, VD_NET_NEAR_V6}, {ROUTER_V4, ROUTER_V6}, {VD_NET_FAR_V4, VD_NET_FAR_V6}};
+	static const char *const by[][2] = {
+		{VD_NET_NEAR_V4, VD_NET_NEAR_V6}, {ROUTER_V4, ROUTER_V6}, {VD_NET_FAR_V4, VD_NET_FAR_V6}};
 
 	(void)state;
 	EACH_PLACE(place) {
@@ -395,7 +399,8 @@ static uint64_t told_count(void)
 static void send_tcp_flags(const struct vd_net_family *family, uint8_t flags, uint8_t damage)
 {
 	int socket = traffic_raw_open(net.near, family->family, IPPROTO_TCP), offset = 16;
-	uint8_t tcp[20] = {0x30, 0x39, TCP_PORT >> 8, TCP_PORT & 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, flags, 1, 0}, pseudo[40] = {0};
+	uint8_t tcp[20] = {0x30, 0x39, TCP_PORT >> 8, TCP_PORT & 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, flags, 1, 0};
+	uint8_t pseudo[40] = {0};
 	uint32_t size = family->version == 4 ? 8 : 32, sum = IPPROTO_TCP + sizeof tcp;
 
 	if (family->version == 6) {
@@ -422,7 +427,10 @@ static void send_icmp_error(const struct vd_net_family *family)
 	int socket = traffic_raw_open(net.near, family->family, family->version == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
 	uint8_t v4[8 + 28] = {3, 1, 0xfc, 0xfe}, v6[8 + 48] = {1, 3}; /* RFC 4443: the kernel makes the checksum of ICMPv6 */
 
-	assert_int_equal(traffic_send(socket, family->far, 0, family->version == 4 ? v4 : v6, family->version == 4 ? sizeof v4 : sizeof v6), 0);
+	if (family->version == 4)
+		assert_int_equal(traffic_send(socket, family->far, 0, v4, sizeof v4), 0);
+	else
+		assert_int_equal(traffic_send(socket, family->far, 0, v6, sizeof v6), 0);
 	close(socket);
 }
 
@@ -594,8 +602,8 @@ static void the_address_that_was_meant_answers(void **state)
 		struct told told;
 
 		set_up_wire(ways[i].chain);
-		vd_net_command("set -e; ip addr add 10.9.0.22/24 dev %1$s; ip -6 addr add fd00:9::22/64 dev %1$s nodad preferred_lft 0",
-			       VD_NET_FAR_DEVICE);
+		vd_net_command("set -e; ip addr add 10.9.0.22/24 dev %1$s;"
+			       "ip -6 addr add fd00:9::22/64 dev %1$s nodad preferred_lft 0", VD_NET_FAR_DEVICE);
 		vd_net_enter_near(&net);
 		vd_net_command("set -e; for to in 10.9.0.22 fd00:9::22; do"
 			       " ip neigh add $to dev %s lladdr 02:00:00:00:09:02 nud permanent; done", VD_NET_NEAR_DEVICE);
@@ -625,7 +633,8 @@ static void link_local_addresses_are_answered_on_their_link(void **state)
 		struct engine_host *host;
 
 		set_up_wire(chains[i]);
-		vd_net_command("set -e; ip link add other0 type veth peer name other1; ip link set other0 up; ip link set other1 up;"
+		vd_net_command("set -e; ip link add other0 type veth peer name other1;"
+			       "ip link set other0 up; ip link set other1 up;"
 			       "ip -6 addr add fe80::3/64 dev other0 nodad; ip -6 addr add fe80::2/64 dev %1$s nodad;"
 			       "ip -6 neigh add fe80::1 dev %1$s lladdr 02:00:00:00:09:01 nud permanent", VD_NET_FAR_DEVICE);
 		vd_net_enter_near(&net);

@@ -7,7 +7,7 @@
 
 #include "lib/packet/answer.h"
 
-/* RFC 1071 byte by byte: the sum of a transport part of `ip` (0xffff: its checksum is right), with the pseudo-header if wanted. */
+/* RFC 1071 byte by byte: the sum of a part of `ip`, with the pseudo-header if wanted. 0xffff: its checksum is right. */
 uint16_t answer_sum(const uint8_t *ip, uint32_t at, uint32_t length, unsigned protocol, bool has_pseudo_header);
 
 /*

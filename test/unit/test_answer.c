@@ -280,7 +280,9 @@ static void errors_quote_what_fits_and_no_more(void **state)
 			packet = bytes_packet_of(&bytes);
 			assert_int_equal(answer_to(packet), VD_ANSWER_UNREACHABLE);
 			whole = header_of(version) + 8 + bytes.used;
-			assert_int_equal(vd_answer_build(packet, VD_ANSWER_UNREACHABLE, NULL, buffer), whole < most ? whole : most);
+			if (whole > most)
+				whole = most;
+			assert_int_equal(vd_answer_build(packet, VD_ANSWER_UNREACHABLE, NULL, buffer), whole);
 			free(packet);
 			assert_int_equal(answer_to_part(VD_REJECT_PORT, 0, header_of(version) + 8), VD_ANSWER_UNREACHABLE);
 			assert_int_equal(answer_to_part(VD_REJECT_PORT, 0, header_of(version) + 7), VD_ANSWER_CUT);
@@ -295,8 +297,10 @@ static void what_is_an_answer_is_not_answered(void **state)
 	for (unsigned version = 4; version <= 6; version += 2) {
 		for (unsigned flags = 0; flags < 256; flags++) {
 			begin_tcp(version, (uint8_t)flags, 1, 2, 3);
-			assert_int_equal(answer_to_all(VD_REJECT_CLOSED, 0), flags & RST ? VD_ANSWER_IS_ANSWER : VD_ANSWER_RESET);
-			assert_int_equal(answer_to_all(VD_REJECT_HOST, 0), flags & RST ? VD_ANSWER_IS_ANSWER : VD_ANSWER_UNREACHABLE);
+			assert_int_equal(answer_to_all(VD_REJECT_CLOSED, 0),
+					 flags & RST ? VD_ANSWER_IS_ANSWER : VD_ANSWER_RESET);
+			assert_int_equal(answer_to_all(VD_REJECT_HOST, 0),
+					 flags & RST ? VD_ANSWER_IS_ANSWER : VD_ANSWER_UNREACHABLE);
 		}
 		for (unsigned type = 0; type < 256; type++) {
 			bool is_error = version == 4 ? (type >= 3 && type <= 5) || type == 11 || type == 12 || type > 18 :
@@ -305,7 +309,8 @@ static void what_is_an_answer_is_not_answered(void **state)
 			begin(version, version == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
 			bytes_put_number(&bytes, (uint64_t)type << 56, 8);
 			bytes_end_ip(&bytes);
-			assert_int_equal(answer_to_all(VD_REJECT_CLOSED, 0), is_error ? VD_ANSWER_IS_ANSWER : VD_ANSWER_UNREACHABLE);
+			assert_int_equal(answer_to_all(VD_REJECT_CLOSED, 0),
+					 is_error ? VD_ANSWER_IS_ANSWER : VD_ANSWER_UNREACHABLE);
 		}
 	}
 	/* the other version's ICMP is just a protocol */
@@ -343,6 +348,7 @@ static void who_is_no_host_is_not_answered(void **state)
 	(void)state;
 	for (unsigned i = 0; i < sizeof addresses / sizeof *addresses; i++)
 		for (unsigned how = 0; how < 4; how++) {
+			enum vd_answer answer = how & 1 ? VD_ANSWER_UNREACHABLE : VD_ANSWER_RESET;
 			unsigned version = addresses[i].version;
 
 			if (how & 1)
@@ -350,8 +356,7 @@ static void who_is_no_host_is_not_answered(void **state)
 			else
 				begin_tcp(version, SYN, 1, 0, 0);
 			set_address(version, how & 2, addresses[i].address);
-			assert_int_equal(answer_to_all(VD_REJECT_CLOSED, 0),
-					 !addresses[i].is_host ? VD_ANSWER_NO_HOST : how & 1 ? VD_ANSWER_UNREACHABLE : VD_ANSWER_RESET);
+			assert_int_equal(answer_to_all(VD_REJECT_CLOSED, 0), addresses[i].is_host ? answer : VD_ANSWER_NO_HOST);
 		}
 }
 
@@ -459,7 +464,8 @@ static void any_packet_gets_a_right_answer_or_none(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 200000; i++) {
-		static const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP, IPPROTO_ICMPV6, 59, IPPROTO_SCTP};
+		static const uint8_t protocols[] = {IPPROTO_TCP,    IPPROTO_TCP,  IPPROTO_UDP, IPPROTO_ICMP,
+						    IPPROTO_ICMPV6, IPPROTO_SCTP, 59};
 		unsigned version = bytes_random_below(&random, 2) ? 4 : 6;
 		uint32_t length = bytes_random_below(&random, bytes_random_below(&random, 20) ? 100 : 2000), at;
 		struct vd_packet *packet;

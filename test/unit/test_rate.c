@@ -53,7 +53,8 @@ static void never_more_than_burst_and_rate(void **state)
 
 	(void)state;
 	for (unsigned round = 0; round < 200; round++) {
-		uint32_t per_second = 1 + bytes_random_below(&random, 1000000), burst = per_second / 10 > 10 ? per_second / 10 : 10;
+		uint32_t per_second = 1 + bytes_random_below(&random, 1000000);
+		uint32_t burst = per_second / 10 > 10 ? per_second / 10 : 10;
 		uint64_t start = bytes_random(&random) >> 16, now = start, taken = 0;
 		struct vd_rate rate;
 
