@@ -346,7 +346,8 @@ lint:
 
 FUZZ_SECONDS ?= 60
 FUZZERS := $(patsubst test/fuzz/%.c,build/fuzz/%,$(wildcard test/fuzz/*.c))
-FUZZ_SOURCES := $(wildcard lib/packet/*.c) lib/nfq/message.c lib/nfq/status.c lib/ipq/translate.c lib/ipq/devices.c test/support/bytes.c test/support/random.c test/support/model.c test/support/model_edit.c
+FUZZ_SOURCES := $(wildcard lib/packet/*.c) lib/nfq/message.c lib/nfq/status.c lib/ipq/translate.c lib/ipq/devices.c \
+	$(addprefix test/support/,bytes.c random.c model.c model_edit.c answer_oracle.c)
 
 build/fuzz/%: test/fuzz/%.c $(FUZZ_SOURCES) $(wildcard lib/*/*.h lib/include/*.h lib/include/verdict/*.h test/support/*.h)
 	@mkdir -p $(@D)

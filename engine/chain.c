@@ -41,9 +41,15 @@ static void call_by_shard(const struct vd_link *link, struct pending *pending, v
 	}
 }
 
+/* No verdict at all, or one that nothing was made ready for. */
+static bool is_fault(const struct vd_link *link, unsigned verdict)
+{
+	return verdict >= VD_VERDICT_COUNT || (verdict == VD_REJECT && !link->may_reject);
+}
+
 /* Takes over what the function said; returns how many packets it left undecided. */
-static unsigned settle(struct pending *pending, struct vd_link_tally *tally, enum vd_verdict fault_verdict,
-		       struct vd_outcome *outcome)
+static unsigned settle(const struct vd_link *link, struct pending *pending, struct vd_link_tally *tally,
+		       enum vd_verdict fault_verdict, struct vd_outcome *outcome)
 {
 	uint32_t said[VD_VERDICT_COUNT] = {0}, faults = 0;
 	unsigned left = 0;
@@ -52,7 +58,7 @@ static unsigned settle(struct pending *pending, struct vd_link_tally *tally, enu
 		struct vd_packet *packet = pending->packets[i];
 		unsigned verdict = pending->verdicts[i];
 
-		if (verdict >= VD_VERDICT_COUNT) { /* no verdict at all: what it changed is not to be trusted either */
+		if (is_fault(link, verdict)) { /* what it changed is not to be trusted either */
 			packet->verdict = (uint8_t)fault_verdict;
 			packet->changed = 0;
 			faults++;
@@ -73,6 +79,7 @@ static unsigned settle(struct pending *pending, struct vd_link_tally *tally, enu
 	if (faults)
 		vd_tally_add(&tally->faults, faults);
 	outcome->faults += faults;
+	outcome->rejected += said[VD_REJECT];
 	return left;
 }
 
@@ -103,7 +110,7 @@ void vd_chain_decide(struct vd_chain *chain, unsigned worker, unsigned lane, str
 			call_by_shard(link, &pending, link->states + lane * chain->shards);
 			break;
 		}
-		pending.count = settle(&pending, tally, chain->fault_verdict, outcome);
+		pending.count = settle(link, &pending, tally, chain->fault_verdict, outcome);
 	}
 	for (unsigned i = 0; i < pending.count; i++)
 		pending.packets[i]->verdict = (uint8_t)chain->default_verdict;

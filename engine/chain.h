@@ -23,6 +23,7 @@ struct vd_link {
 	char *arguments;
 	void *library; /* of dlopen(); NULL: the program's own */
 	bool is_open;
+	bool may_reject; /* it declared VD_NEEDS_REJECT */
 	void *shared;
 	void **states; /* by worker, or by lane and shard */
 	unsigned state_count;
@@ -45,6 +46,7 @@ struct vd_chain {
 struct vd_outcome {
 	uint32_t by_default;
 	uint32_t faults;
+	uint32_t rejected;
 };
 
 int vd_chain_add(struct vd_chain *chain, const struct vd_function *function, const char *arguments, void *library,

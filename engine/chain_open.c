@@ -128,6 +128,7 @@ static int open_link(struct vd_chain *chain, struct vd_link *link, unsigned lane
 	if (open.bytes == VD_WHOLE || open.bytes > chain->bytes)
 		chain->bytes = chain->bytes == VD_WHOLE ? VD_WHOLE : open.bytes;
 	chain->needs |= open.needs;
+	link->may_reject = open.needs & VD_NEEDS_REJECT;
 	return 0;
 }
 

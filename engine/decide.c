@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A burst through the chain: what functions edited is completed, once, when all of them have seen it; and its accounts.
+ * A burst through the chain: what functions edited is completed, once, when all of them have seen it; senders of rejected
+ * packets are told; and its accounts.
  */
 #include "engine/state.h"
 #include "lib/packet/packet.h"
@@ -23,6 +24,17 @@ static bool settle_edits(struct vd_packet *packet, enum vd_verdict fault_verdict
 	return false;
 }
 
+/* Before the verdicts are sent: with them the packets' slots may go to somebody else. */
+static void answer_rejected(struct vd_worker *worker, struct vd_lane_tally *tally, struct vd_packet *const *packets,
+			    unsigned count)
+{
+	struct vd_answers *answers = &worker->engine->answers;
+
+	for (unsigned i = 0; i < count; i++)
+		if (packets[i]->verdict == VD_REJECT)
+			vd_tally_add(&tally->answers[vd_answers_send(answers, worker->index, packets[i])], 1);
+}
+
 void vd_decide(struct vd_worker *worker, struct vd_lane *lane, struct vd_packet *const *packets, unsigned count)
 {
 	struct vd_lane_tally *tally = &worker->sender.tallies[lane->index];
@@ -33,6 +45,8 @@ void vd_decide(struct vd_worker *worker, struct vd_lane *lane, struct vd_packet 
 	for (unsigned i = 0; i < count; i++)
 		if (packets[i]->edited || packets[i]->edit_refused)
 			refused += settle_edits(packets[i], worker->engine->chain.fault_verdict);
+	if (outcome.rejected && lane->port->operations->has_senders)
+		answer_rejected(worker, tally, packets, count);
 	if (outcome.by_default)
 		vd_tally_add(&tally->by_default, outcome.by_default);
 	if (outcome.faults)

@@ -53,6 +53,9 @@ static int check_options(const struct vd_engine_options *options, struct vd_erro
 	for (unsigned i = 0; i < options->cpu_count; i++)
 		if (!may_use_cpu(options->cpus[i]))
 			return vd_error_set(error, -EINVAL, "CPU %u is not one that this process may use", options->cpus[i]);
+	if (options->reject_rate > VD_ENGINE_REJECT_RATE_MAX)
+		return vd_error_set(error, -EINVAL, "reject rate: %u is more than %u", options->reject_rate,
+				    VD_ENGINE_REJECT_RATE_MAX);
 	if (options->packets_max > INT64_MAX)
 		return vd_error_set(error, -EINVAL, "packets: more than can be counted");
 	return 0;
@@ -298,6 +301,18 @@ static void close_lanes(struct vd_engine *engine)
 			engine->lanes[i].port->operations->close(engine->lanes[i].port);
 }
 
+/* Only where a function rejects, and somebody can be told. */
+static int open_answers(struct vd_engine *engine, struct vd_error *error)
+{
+	bool has_senders = false;
+
+	for (unsigned i = 0; i < engine->lane_count; i++)
+		has_senders |= engine->lanes[i].port->operations->has_senders;
+	if (!has_senders || !(engine->chain.needs & VD_NEEDS_REJECT))
+		return 0;
+	return vd_answers_open(&engine->answers, &engine->options, engine->worker_count, error);
+}
+
 static int open_lanes(struct vd_engine *engine, struct vd_error *error)
 {
 	struct vd_lane_settings settings;
@@ -309,6 +324,8 @@ static int open_lanes(struct vd_engine *engine, struct vd_error *error)
 
 		result = port->operations->check ? port->operations->check(port, &settings.port, error) : 0;
 	}
+	if (!result)
+		result = open_answers(engine, error);
 	for (unsigned i = 0; i < engine->lane_count && !result; i++) {
 		result = vd_lane_prepare(&engine->lanes[i], &settings);
 		if (result)
@@ -509,6 +526,7 @@ int vd_engine_run(struct vd_engine *engine, struct vd_error *error)
 			result = engine->failure_code;
 		}
 	}
+	vd_answers_close(&engine->answers);
 	vd_chain_close(&engine->chain);
 	return result;
 }

@@ -60,6 +60,7 @@ struct vd_port;
 
 struct vd_port_operations {
 	const char *kind; /* "nfq" */
+	bool has_senders; /* its packets come from hosts that can be told that they were rejected */
 
 	/* Whether it could be opened: nothing is bound or changed. For the check before any port opens. May be NULL. */
 	int (*check)(struct vd_port *port, const struct vd_port_settings *settings, struct vd_error *error);

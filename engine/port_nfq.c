@@ -186,6 +186,7 @@ static void destroy(struct vd_port *port)
 
 static const struct vd_port_operations OPERATIONS = {
 	.kind = "queue",
+	.has_senders = true,
 	.check = check,
 	.open = open_port,
 	.receive = nfq_port_receive,

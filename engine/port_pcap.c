@@ -8,7 +8,7 @@
  * come to a queue: no function sees them, they go to the accepted ones and keep their place.
  *
  * VD_ACCEPT and VD_STOP are accepted; so are VD_REPEAT and VD_QUEUE, since here are no hook and no other queue. A
- * rewritten packet that is dropped comes out as it came in.
+ * rewritten packet that is dropped comes out as it came in. VD_REJECT is dropped, and nobody is told.
  *
  * A packet's room in a slot:	| attributes | ... link header | network header ... | VD_ROOM |
  *				0	     ROOM_LINK		 ROOM_DATA
@@ -323,6 +323,11 @@ static int rewrite(struct vd_frame *frame, const struct vd_packet *packet)
 	return 0;
 }
 
+static bool is_dropped(const struct vd_packet *packet)
+{
+	return packet->verdict == VD_DROP || packet->verdict == VD_REJECT;
+}
+
 static int capture_send(struct vd_port *port, struct vd_packet *const *packets, unsigned count, bool are_all, void *scratch)
 {
 	struct capture *this = capture_of(port);
@@ -333,7 +338,7 @@ static int capture_send(struct vd_port *port, struct vd_packet *const *packets, 
 	(void)scratch;
 	if (this->has_outputs) /* until it is settled, a frame is its packet's holder's: no lock */
 		for (unsigned i = 0; i < count && !code; i++)
-			if (packets[i]->changed & VD_CHANGED_DATA && packets[i]->verdict != VD_DROP)
+			if (packets[i]->changed & VD_CHANGED_DATA && !is_dropped(packets[i]))
 				code = rewrite(vd_frames_at(&this->frames, vd_pcap_position(packets[i])), packets[i]);
 
 	pthread_mutex_lock(&this->lock);
@@ -342,7 +347,7 @@ static int capture_send(struct vd_port *port, struct vd_packet *const *packets, 
 	if (this->has_outputs) {
 		for (unsigned i = 0; i < count; i++)
 			vd_frames_at(&this->frames, vd_pcap_position(packets[i]))->state =
-				packets[i]->verdict == VD_DROP ? VD_FRAME_DROPPED : VD_FRAME_ACCEPTED;
+				is_dropped(packets[i]) ? VD_FRAME_DROPPED : VD_FRAME_ACCEPTED;
 		flush(this);
 	}
 	code = this->failed;

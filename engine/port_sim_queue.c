@@ -209,6 +209,12 @@ static bool is_refused(const struct sim *sim, uint32_t index)
 	return sim->options.refuse_permille && vd_sim_random(&state) % 1000 < sim->options.refuse_permille;
 }
 
+/* As from the kernel: to it a rejected packet is a dropped one, and so says its refusal. */
+static void count_refused(struct sim *sim, unsigned verdict)
+{
+	sim->refused_verdicts[verdict == VD_REJECT ? VD_DROP : verdict]++;
+}
+
 static void settle(struct sim *sim, const struct vd_packet *packet)
 {
 	struct sim_entry *entry = sim_check_verdict(sim, packet);
@@ -223,13 +229,13 @@ static void settle(struct sim *sim, const struct vd_packet *packet)
 	sim->report.answered++;
 	if (index < sim->flushed_until) {
 		sim->report.flushed++;
-		sim->refused_verdicts[verdict]++;
+		count_refused(sim, verdict);
 		return;
 	}
 	sim->waiting--;
 	if (is_refused(sim, index)) { /* and gone: somebody else has settled it */
 		sim->report.refused++;
-		sim->refused_verdicts[verdict]++;
+		count_refused(sim, verdict);
 	} else {
 		sim->report.verdicts[verdict]++;
 	}

@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 
+#include "engine/answers.h"
 #include "engine/chain.h"
 #include "engine/engine.h"
 #include "engine/error.h"
@@ -22,6 +23,7 @@ struct vd_lane_tally {
 	uint64_t faults;
 	uint64_t rewritten;
 	uint64_t edits_refused;
+	uint64_t answers[VD_ANSWER_FATE_COUNT];
 	uint64_t sends;
 };
 
@@ -63,6 +65,7 @@ struct vd_engine {
 	bool copies_whole;	  /* whatever functions need: a capture is verified */
 	_Atomic bool is_counting; /* what statistics look at is in place */
 
+	struct vd_answers answers;
 	struct vd_watch watch;
 	struct vd_parking parking;
 	_Atomic bool stopping;	       /* no more reading; decide what was read, and end */

@@ -21,6 +21,10 @@ static void add_sender(struct vd_queue_stats *stats, const struct vd_sender *sen
 	stats->faults += vd_tally_read(&tally->faults);
 	stats->rewritten += vd_tally_read(&tally->rewritten);
 	stats->edits_refused += vd_tally_read(&tally->edits_refused);
+	stats->answered += vd_tally_read(&tally->answers[VD_ANSWER_SENT]);
+	stats->answers_limited += vd_tally_read(&tally->answers[VD_ANSWER_LIMITED]);
+	stats->answers_none += vd_tally_read(&tally->answers[VD_ANSWER_NONE]);
+	stats->answers_failed += vd_tally_read(&tally->answers[VD_ANSWER_FAILED]);
 	stats->sends += vd_tally_read(&tally->sends);
 }
 
@@ -41,15 +45,27 @@ static void take_unsaid(struct vd_queue_stats *stats, uint64_t unsaid)
 	}
 }
 
+/* Takes up to `count` off one verdict; how many that were. */
+static uint64_t take(struct vd_queue_stats *stats, enum vd_verdict verdict, uint64_t count)
+{
+	uint64_t taken = count < stats->verdicts[verdict] ? count : stats->verdicts[verdict];
+
+	stats->verdicts[verdict] -= taken;
+	return taken;
+}
+
 static void add_port(struct vd_queue_stats *stats, struct vd_port *port)
 {
 	struct vd_port_counters counters = {0};
 
 	port->operations->counters(port, &counters);
 	/* a verdict that came back had no effect; right after it was sent, it may be known here before it is counted there */
-	for (unsigned verdict = 0; verdict < VD_VERDICT_COUNT; verdict++)
-		stats->verdicts[verdict] -= counters.refused_verdicts[verdict] < stats->verdicts[verdict] ?
-						    counters.refused_verdicts[verdict] : stats->verdicts[verdict];
+	for (unsigned verdict = 0; verdict < VD_VERDICT_COUNT; verdict++) {
+		uint64_t taken = take(stats, (enum vd_verdict)verdict, counters.refused_verdicts[verdict]);
+
+		if (verdict == VD_DROP) /* to the kernel a rejected packet is a dropped one */
+			take(stats, VD_REJECT, counters.refused_verdicts[VD_DROP] - taken);
+	}
 	take_unsaid(stats, counters.unsaid);
 	stats->queue_dropped = counters.queue_dropped;
 	stats->socket_dropped = counters.socket_dropped;

@@ -36,7 +36,7 @@ static const char HELP[] =
 	"\n"
 	"where packets go\n"
 	"  -w, --write FILE      accepted packets, as rewritten; - is standard output (nowhere)\n"
-	"  --dropped FILE        dropped packets, as they came (nowhere)\n"
+	"  --dropped FILE        dropped packets, rejected ones too, as they came (nowhere)\n"
 	"\n"
 	"who decides\n"
 	"  --function SPEC       NAME[:ARGUMENTS] or ./FILE.so[:ARGUMENTS]; may be repeated: the first verdict counts\n"
@@ -191,7 +191,8 @@ static void summarize_capture(FILE *file, const struct vd_queue_stats *stats)
 	row_if_any(file, "of them stopped", verdicts[VD_STOP]);
 	row_if_any(file, "of them repeated", verdicts[VD_REPEAT]);
 	row_if_any(file, "of them requeued", verdicts[VD_QUEUE]);
-	row(file, "dropped", verdicts[VD_DROP]);
+	row(file, "dropped", verdicts[VD_DROP] + verdicts[VD_REJECT]);
+	row_if_any(file, "of them rejected", verdicts[VD_REJECT]);
 	row(file, "by default", stats->by_default);
 	row(file, "rewritten", stats->rewritten);
 	row(file, "malformed", stats->malformed);

@@ -64,6 +64,8 @@ static const char HELP[] =
 	"  --cpu LIST            pin the threads to these CPUs, as in 0-2,5\n"
 	"  --batch N             packets and verdicts handled together, 1 to 64 (64)\n"
 	"  --batch-delay µs      how long packets may wait for company (0)\n"
+	"  --reject-rate N       answers to the senders of rejected packets, a second, 1 to 1000000 (1000)\n"
+	"  --reject-mark MARK    the mark of these answers, for rules that let them past the queue (none)\n"
 	"\n"
 	"until when, and what to show\n"
 	"  --for SECONDS         stop by itself after this time\n"
@@ -127,7 +129,7 @@ static bool add_function(struct run *run, const char *specification)
 enum {
 	OPTION_QUEUE = 256, OPTION_FUNCTION, OPTION_WORKERS, OPTION_WRITERS, OPTION_MAXLEN, OPTION_COPY_RANGE, OPTION_NO_GSO,
 	OPTION_FAIL_OPEN, OPTION_DEFAULT, OPTION_ON_FAULT, OPTION_CPU, OPTION_BATCH, OPTION_BATCH_DELAY, OPTION_NETNS,
-	OPTION_STATS, OPTION_FOR, OPTION_PACKETS,
+	OPTION_STATS, OPTION_FOR, OPTION_PACKETS, OPTION_REJECT_RATE, OPTION_REJECT_MARK,
 };
 
 static const struct option OPTIONS[] = {
@@ -144,6 +146,8 @@ static const struct option OPTIONS[] = {
 	{"cpu", required_argument, NULL, OPTION_CPU},
 	{"batch", required_argument, NULL, OPTION_BATCH},
 	{"batch-delay", required_argument, NULL, OPTION_BATCH_DELAY},
+	{"reject-rate", required_argument, NULL, OPTION_REJECT_RATE},
+	{"reject-mark", required_argument, NULL, OPTION_REJECT_MARK},
 	{"netns", required_argument, NULL, OPTION_NETNS},
 	{"stats", required_argument, NULL, OPTION_STATS},
 	{"for", required_argument, NULL, OPTION_FOR},
@@ -198,6 +202,14 @@ static bool read_option(struct run *run, int option, const char *text)
 	case OPTION_BATCH_DELAY:
 		good = vd_option_number("--batch-delay", text, 0, 1000000, &number);
 		options->batch_delay_us = (uint32_t)number;
+		return good;
+	case OPTION_REJECT_RATE:
+		good = vd_option_number("--reject-rate", text, 1, VD_ENGINE_REJECT_RATE_MAX, &number);
+		options->reject_rate = (uint32_t)number;
+		return good;
+	case OPTION_REJECT_MARK:
+		good = vd_option_number("--reject-mark", text, 1, UINT32_MAX, &number);
+		options->reject_mark = (uint32_t)number;
 		return good;
 	case OPTION_NETNS:
 		options->netns = text;

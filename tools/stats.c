@@ -23,6 +23,10 @@ struct vd_queue_stats vd_snapshot_total(const struct vd_snapshot *snapshot)
 		total.faults += queue->faults;
 		total.rewritten += queue->rewritten;
 		total.edits_refused += queue->edits_refused;
+		total.answered += queue->answered;
+		total.answers_limited += queue->answers_limited;
+		total.answers_none += queue->answers_none;
+		total.answers_failed += queue->answers_failed;
 		total.malformed += queue->malformed;
 		total.queue_dropped += queue->queue_dropped;
 		total.socket_dropped += queue->socket_dropped;

@@ -3,7 +3,7 @@
 
 #include "tools/stats.h"
 
-static const char *const VERDICTS[VD_VERDICT_COUNT] = {"next", "accept", "drop", "repeat", "queue", "stop"};
+static const char *const VERDICTS[VD_VERDICT_COUNT] = {"next", "accept", "drop", "repeat", "queue", "stop", "reject"};
 
 static json_t *verdicts(const uint64_t *counts, unsigned first)
 {
@@ -30,6 +30,8 @@ static json_t *queue(const struct vd_queue_stats *stats)
 	} numbers[] = {
 		{"by_default", stats->by_default},	 {"faults", stats->faults},
 		{"rewritten", stats->rewritten},	 {"edits_refused", stats->edits_refused},
+		{"answered", stats->answered},		 {"answers_limited", stats->answers_limited},
+		{"answers_none", stats->answers_none},	 {"answers_failed", stats->answers_failed},
 		{"malformed", stats->malformed},
 		{"queue_dropped", stats->queue_dropped}, {"socket_dropped", stats->socket_dropped},
 		{"flushed", stats->flushed},		 {"refused", stats->refused},

@@ -41,6 +41,10 @@ void vd_stats_text_line(FILE *file, const struct vd_snapshot *before_snapshot, c
 	put(file, "repeated", before.verdicts[VD_REPEAT], now.verdicts[VD_REPEAT], false);
 	put(file, "requeued", before.verdicts[VD_QUEUE], now.verdicts[VD_QUEUE], false);
 	put(file, "stopped", before.verdicts[VD_STOP], now.verdicts[VD_STOP], false);
+	put(file, "rejected", before.verdicts[VD_REJECT], now.verdicts[VD_REJECT], false);
+	put(file, "answered", before.answered, now.answered, false);
+	put(file, "answers limited", before.answers_limited, now.answers_limited, false);
+	put(file, "answers failed", before.answers_failed, now.answers_failed, false);
 	put(file, "faults", before.faults, now.faults, false);
 	put(file, "edits refused", before.edits_refused, now.edits_refused, false);
 	fprintf(file, "  waiting %s", brief(text, now.waiting));
@@ -66,6 +70,7 @@ static void summarize_queue(FILE *file, const struct vd_queue_stats *queue)
 	row(file, "repeated", queue->verdicts[VD_REPEAT], "", false);
 	row(file, "requeued", queue->verdicts[VD_QUEUE], "", false);
 	row(file, "stopped", queue->verdicts[VD_STOP], "accepted, past the rest of the hook", false);
+	row(file, "rejected", queue->verdicts[VD_REJECT], "", false);
 	row(file, "lost: queue full", queue->queue_dropped, "a longer --maxlen, more --workers, or --fail-open", true);
 	row(file, "lost: buffer full", queue->socket_dropped, "the receive buffer is smaller than the queue", true);
 	row(file, "flushed", queue->flushed, "the kernel emptied the queue before the verdict", false);
@@ -77,11 +82,16 @@ static void summarize_queue(FILE *file, const struct vd_queue_stats *queue)
 	row(file, "of them rewritten", queue->rewritten, "", false);
 	row(file, "of them unedited", queue->edits_refused, "an edit was refused", false);
 	row(file, "of them malformed", queue->malformed, "", false);
+	row(file, "rejected: answered", queue->answered, "", false);
+	row(file, "rejected: over limit", queue->answers_limited, "a higher --reject-rate", false);
+	row(file, "rejected: no answer", queue->answers_none, "must not be answered, or not like this", false);
+	row(file, "rejected: failed", queue->answers_failed, "the kernel did not send the answer", false);
 }
 
 void vd_stats_text_function(FILE *file, const struct vd_function_stats *function)
 {
-	static const char *const NAMES[VD_VERDICT_COUNT] = {"no opinion", "accept", "drop", "repeat", "queue", "stop"};
+	static const char *const NAMES[VD_VERDICT_COUNT] = {"no opinion", "accept", "drop",	"repeat",
+							     "queue",	   "stop",   "reject"};
 
 	fprintf(file, "function %s: %" PRIu64 " packets", function->name, function->packets);
 	for (unsigned verdict = 0; verdict < VD_VERDICT_COUNT; verdict++)

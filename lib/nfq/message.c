@@ -107,6 +107,7 @@ static void clear(struct vd_packet *packet)
 	packet->hook = 0;
 	packet->changed = packet->verdict = packet->has_bridge_ports = 0;
 	packet->edited = packet->edit_refused = packet->edit_ban = 0;
+	packet->reject = packet->reject_code = 0;
 	packet->link_length = 0;
 }
 

@@ -104,10 +104,10 @@ expect_words '' "nor ranges" run --queue '=' 0
 
 # ---- functions ----
 
-# a stock function that takes arguments says so in .usage
+# a stock function that needs arguments says so in .usage; in brackets are those that may be left out
 stock=$(for file in lib/functions/*.c; do
 	name=$(basename "$file" .c)
-	if grep -q '\.usage = "' "$file"; then printf '%s:\n' "$name"; else printf '%s\n' "$name"; fi
+	if grep -q '\.usage = "[^[]' "$file"; then printf '%s:\n' "$name"; else printf '%s\n' "$name"; fi
 done | sort | paste -sd ' ')
 
 mkdir "$scratch/empty" "$scratch/files" "$scratch/files/deeper" "$scratch/own"
@@ -125,7 +125,7 @@ cd "$scratch/files" || exit 1
 touch mine.so other.so 'with space.so' mine.c in.pcap in.pcapng in.pcap.gz
 expect_words 'mine.so' "a file's beginning" run --function mi
 expect_words './deeper ./mine.so ./other.so ./with space.so' "files that end in .so, and directories" run --function ./
-expect_words "accept deeper drop dscp: first: mark: match: mine.so mss: nat: other.so replace: requeue: ttl: with space.so" "names and files" run --function ''
+expect_words "accept deeper drop dscp: first: mark: match: mine.so mss: nat: other.so reject replace: requeue: ttl: with space.so" "names and files" run --function ''
 touch "$scratch/own/strict.so" "$scratch/own/mark.so"
 VERDICT_FUNCTION_PATH=/no/such/directory:$scratch/own
 expect_words 'strict' "functions in VERDICT_FUNCTION_PATH" run --function st

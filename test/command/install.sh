@@ -76,7 +76,7 @@ expect_exit 1 "it finds stock functions relative to itself" env -u VERDICT_FUNCT
 	--function accept
 expect_kept "^verdict: .*no/such/capture" "and gets as far as the capture"
 printf '\xd4\xc3\xb2\xa1\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x04\x00\x65\x00\x00\x00' >"$scratch/none.pcap"
-for function in accept drop mark:7 requeue:3 'match:udp port 53=drop' first:8; do
+for function in accept drop mark:7 requeue:3 reject 'match:udp port 53=drop' first:8; do
 	name=${function%%:*}
 	expect_exit 0 "the installed $name works" env -u VERDICT_FUNCTION_PATH "$prefix/bin/verdict" replay "$scratch/none.pcap" \
 		--function "$function"

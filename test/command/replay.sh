@@ -124,6 +124,16 @@ expect_exit 0 "--default drop" "$verdict" replay "$c/in.pcap" --function 'match:
 expect_same "accepts what a function accepts" "$c/dns.pcap" out.pcap
 expect_same "and drops the others" "$c/rest.pcap" dropped.pcap
 
+unprivileged=()
+[ "$(id -u)" -ne 0 ] || unprivileged=(setpriv --bounding-set=-net_raw --inh-caps=-net_raw --)
+expect_exit 0 "rejecting needs no privileges" ${unprivileged[@]+"${unprivileged[@]}"} "$verdict" replay "$c/in.pcap" \
+	--function 'match:udp port 53=accept' --function reject -w out.pcap --dropped dropped.pcap
+expect_kept '^ +of them rejected +1200$' "the summary counts them"
+expect_kept '^ +dropped +1200$' "among the dropped ones"
+expect_kept '^function reject: 1200 packets, reject 1200$' "the function has said so"
+expect_same "they are written with the dropped packets" "$c/rest.pcap" dropped.pcap
+expect_same "and not with the accepted ones" "$c/dns.pcap" out.pcap
+
 "$verdict" replay - --function "$dns" -w - <"$c/in.pcap" >out.pcap 2>messages
 expect_same "from standard input to standard output" "$c/rest.pcap" out.pcap
 expect_output '^ +dropped +300$' "with the summary on standard error" cat messages

@@ -160,6 +160,16 @@ expect_kept '^verdict: reading a queue needs CAP_NET_ADMIN in its network namesp
 if [ "$(printf '%s\n' "$output" | wc -l)" -eq 1 ]; then ok "in one sentence"; else not_ok "in one sentence"; show_output; fi
 nothing_is_left "and leaves nothing"
 
+# rejecting needs more than that, and says so before a queue is bound
+without_raw=(setpriv --bounding-set=-net_raw --inh-caps=-net_raw --)
+expect_exit 1 "who rejects without CAP_NET_RAW is refused" "${without_raw[@]}" "$verdict" run --queue 0 --function reject
+expect_kept "^verdict: rejecting packets needs CAP_NET_RAW in the queues' network namespace: run as root" "and told what is missing"
+if [ "$(printf '%s\n' "$output" | wc -l)" -eq 1 ]; then ok "in one sentence"; else not_ok "in one sentence"; show_output; fi
+nothing_is_left "and leaves nothing"
+expect_exit 0 "who does not reject needs no CAP_NET_RAW" timeout 20 "${without_raw[@]}" "$verdict" run --queue 0 --function accept --for 1
+expect_refused 2 "--reject-rate takes a number from 1 to 1000000, not '0'" "a rate of none" --queue 0 --reject-rate 0
+expect_refused 2 "--reject-mark takes a number from 1 to 4294967295, not 'x'" "a mark that is none" --queue 0 --reject-mark x
+
 # ---- two namespaces ----
 
 differs() {
@@ -444,6 +454,36 @@ for namespace in other "/proc/$far/ns/net"; do
 	ended INT
 	expect_status 0 "and back"
 done
+
+# connects PORT: to far
+connects() {
+	timeout 20 bash -c 'exec 3<>"/dev/tcp/10.9.0.2/$1"' bash "$1" 2>&1
+}
+
+# the engine is here, its queue and its answers are there
+far iptables-legacy -w -A INPUT -p tcp --dport 9300 -j NFQUEUE --queue-num 9
+far iptables-legacy -w -A OUTPUT -p tcp -m mark --mark 0x77 -m comment --comment answers
+start --queue 9 --netns other --function reject --reject-mark 0x77 --stats text
+for _ in 1 2 3; do
+	run_and_keep connects 9300
+	expect_kept 'Connection refused' "--netns with reject: refused there"
+done
+sleep 1.1 # a line
+ended INT
+expect_status 0 "it ends"
+expect_number 'dropped by verdict' 0 "nothing is dropped in silence"
+expect_number rejected 3 "all is rejected"
+expect_number 'rejected: answered' 3 "and answered"
+expect_kept '^function reject: 3 packets, reject 3$' "the function's own account"
+expect_kept ' s  .*  rejected [1-3]  answered [1-3]  ' "and a line of text"
+run_and_keep far iptables-legacy -nvxL OUTPUT
+expect_kept '^ *3 .*answers' "a rule sees the answers' mark"
+
+start --queue 9 --netns other --function reject:code:13 --stats json
+connects 9300 >/dev/null
+ended INT
+expect_kept '"reject":1' "rejected, in JSON"
+expect_kept '"answered":1,"answers_limited":0,"answers_none":0,"answers_failed":0' "and what became of the answer"
 
 start --queue 7 --default drop --function 'match:udp port 9000=accept'
 decided 2000 9000 --ports 2 --flows 2 --burst 1

@@ -43,6 +43,7 @@ static struct vd_net net;
 
 struct run {
 	struct vd_engine_options options;
+	const char *function; /* behind the gate; NULL: none, and all are accepted */
 	struct engine_host *host;
 	struct load_sender sender;
 	struct load_receiver *receiver;
@@ -87,6 +88,8 @@ static void start(struct run *run, const struct shape *shape)
 	run->options.batch = shape->batch;
 	run->host = engine_host_create(&run->options);
 	engine_host_add(run->host, &load_gate, "");
+	if (run->function)
+		engine_host_load(run->host, run->function);
 	engine_host_queue(run->host, QUEUE);
 	load_gate_close();
 	engine_host_start(run->host);
@@ -156,6 +159,33 @@ static void counts_what_a_deleted_table_flushed(void **state)
 		stats = end(&run);
 		assert_int_equal(stats.flushed, BEFORE);
 		assert_int_equal(stats.verdicts[VD_ACCEPT], AFTER);
+	}
+}
+
+/* To the kernel they are drops, and so it says when it refuses them. Their senders had been told before. */
+static void counts_flushed_rejects_as_rejects(void **state)
+{
+	enum { BEFORE = 300, AFTER = 100 };
+
+	(void)state;
+	set_up();
+	FOR_EACH_SHAPE(shape) {
+		struct run run = {.options = VD_ENGINE_OPTIONS_INIT, .function = "reject", .sender = {.length = SMALL}};
+		struct vd_queue_stats stats;
+
+		add_table();
+		start(&run, shape);
+		send_packets(&run, BEFORE);
+		assert_true(load_wait_waiting(QUEUE, BEFORE));
+		delete_table();
+		load_gate_open();
+		engine_host_settle(run.host, QUEUE, BEFORE);
+		send_packets(&run, AFTER);
+		engine_host_settle(run.host, QUEUE, BEFORE + AFTER);
+		stats = end(&run);
+		assert_int_equal(stats.flushed, BEFORE);
+		assert_int_equal(stats.verdicts[VD_REJECT], AFTER);
+		assert_int_equal(stats.answered + stats.answers_limited, BEFORE + AFTER);
 	}
 }
 
@@ -447,6 +477,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(counts_what_a_deleted_table_flushed, tear_down),
+		cmocka_unit_test_teardown(counts_flushed_rejects_as_rejects, tear_down),
 		cmocka_unit_test_teardown(tells_flushed_packets_from_later_ones, tear_down),
 		cmocka_unit_test_teardown(accounts_close_when_tables_come_and_go_under_load, tear_down),
 		cmocka_unit_test_teardown(counts_what_was_flushed_while_the_buffer_is_full, tear_down),

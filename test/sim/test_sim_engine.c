@@ -41,7 +41,7 @@
 
 /* What a function of the chain does. */
 enum kind {
-	KIND_PLAIN,	/* any verdict, by the dice */
+	KIND_PLAIN,	/* any verdict, by the dice; rejects, which is a fault unless it has declared that it does */
 	KIND_BURST,	/* the same, many at once */
 	KIND_FLOW,	/* watches over the promise of VD_SCOPE_FLOW */
 	KIND_WORKER,	/* over that of VD_SCOPE_WORKER */
@@ -79,6 +79,7 @@ struct run {
 	unsigned kind_count;
 	enum kind kinds[KINDS_MAX];
 	struct vd_function functions[KINDS_MAX];
+	bool may_reject[KIND_CHANGER + 1]; /* by kind */
 	uint32_t stop_at;	 /* END_BY_FUNCTION: the index */
 	unsigned stop_delay_us;	 /* END_BY_STOP */
 	unsigned burn_ns;	 /* KIND_SLOW */
@@ -149,7 +150,7 @@ static unsigned what_it_says(enum kind kind, const struct vd_packet *packet)
 	switch (kind) {
 	case KIND_PLAIN:
 	case KIND_BURST:
-		return dice(kind, packet) % 16 < 10 ? VD_NEXT : VD_ACCEPT + dice(kind, packet) % 5;
+		return dice(kind, packet) % 16 < 10 ? VD_NEXT : VD_ACCEPT + dice(kind, packet) % 6;
 	case KIND_FAULTY:
 		return dice(kind, packet) % 32 ? VD_NEXT : NO_VERDICT;
 	default:
@@ -335,7 +336,7 @@ static void expect_change(const struct vd_packet *packet)
 		complain("queue %u: packet %u has somebody else's mark", packet->queue, vd_sim_packet_index(packet));
 	if (!(packet->changed & VD_CHANGED_DATA))
 		return;
-	if (packet->verdict != VD_DROP)
+	if (packet->verdict != VD_DROP && packet->verdict != VD_REJECT)
 		run->rewritten[packet->queue]++;
 	payload = vd_packet_payload(packet, &length);
 	for (uint32_t i = 0; i < length; i++)
@@ -351,7 +352,7 @@ static enum vd_verdict expect_of_chain(const struct vd_packet *packet)
 	for (unsigned i = 0; i < run->kind_count; i++) {
 		unsigned said = what_it_says(run->kinds[i], packet);
 
-		if (said == NO_VERDICT) {
+		if (said == NO_VERDICT || (said == VD_REJECT && !run->may_reject[run->kinds[i]])) {
 			run->faults[packet->queue]++;
 			return run->options.fault_verdict;
 		}
@@ -369,7 +370,7 @@ static enum vd_verdict expect(const struct vd_packet *packet, void *argument)
 
 	(void)argument;
 	expect_change(packet);
-	if (!packet->edit_refused || verdict == VD_DROP)
+	if (!packet->edit_refused || verdict == VD_DROP || verdict == VD_REJECT)
 		return verdict;
 	run->edits_refused[packet->queue]++;
 	return run->options.fault_verdict;
@@ -449,6 +450,9 @@ static void choose_functions(void)
 		run->functions[i].open = open_function;
 		run->functions[i].close = close_function;
 		run->functions[i].bytes = one_in(2) ? VD_HEADERS : VD_WHOLE;
+		run->may_reject[run->kinds[i]] = !one_in(4);
+		if (run->may_reject[run->kinds[i]])
+			run->functions[i].needs = VD_NEEDS_REJECT;
 	}
 }
 
@@ -588,6 +592,20 @@ static bool is_failing_at_start(void)
 	return false;
 }
 
+/*
+ * Refusals do not tell drops from rejects, so then only their sum is known to the packet; and no reject is taken for a refused
+ * one as long as there are drops.
+ */
+static bool is_verdict_right(unsigned verdict, const struct vd_sim_report *report, const struct vd_queue_stats *stats)
+{
+	const uint64_t *counted = stats->verdicts, *came = report->verdicts;
+
+	if ((verdict != VD_DROP && verdict != VD_REJECT) || !(report->flushed + report->refused))
+		return counted[verdict] == came[verdict];
+	return counted[VD_DROP] + counted[VD_REJECT] == came[VD_DROP] + came[VD_REJECT] &&
+	       (counted[VD_REJECT] >= came[VD_REJECT] || !counted[VD_DROP]);
+}
+
 static void check_accounts(unsigned lane, const struct vd_sim_report *report, const struct vd_queue_stats *stats)
 {
 	uint64_t sum = stats->queue_dropped + stats->socket_dropped + stats->flushed + stats->refused + stats->left_accepted +
@@ -595,7 +613,7 @@ static void check_accounts(unsigned lane, const struct vd_sim_report *report, co
 
 	for (unsigned verdict = 0; verdict < VD_VERDICT_COUNT; verdict++) {
 		sum += stats->verdicts[verdict];
-		if (stats->verdicts[verdict] != report->verdicts[verdict])
+		if (!is_verdict_right(verdict, report, stats))
 			complain("queue %u: %llu verdicts %u in the statistics, %llu came", lane,
 				 (unsigned long long)stats->verdicts[verdict], verdict,
 				 (unsigned long long)report->verdicts[verdict]);
@@ -615,6 +633,8 @@ static void check_accounts(unsigned lane, const struct vd_sim_report *report, co
 	SAME(left_dropped);
 	SAME(bytes);
 #undef SAME
+	if (stats->answered + stats->answers_limited + stats->answers_none + stats->answers_failed)
+		complain("queue %u: there is nobody to answer", lane);
 	if (stats->received != report->handed_up || stats->in_flight || stats->on_the_spot > stats->received)
 		complain("queue %u: received %llu of %llu, %u in flight", lane, (unsigned long long)stats->received,
 			 (unsigned long long)report->handed_up, stats->in_flight);
@@ -732,7 +752,7 @@ static void describe(char *text, size_t size)
 
 /* What all runs together have met: a test that meets nothing proves nothing. */
 static struct vd_sim_report met;
-static uint64_t met_on_the_spot, met_dispatched;
+static uint64_t met_on_the_spot, met_dispatched, met_rejected;
 
 static void add_up(const struct vd_queue_stats *stats)
 {
@@ -743,6 +763,7 @@ static void add_up(const struct vd_queue_stats *stats)
 	met.left_accepted += stats->left_accepted;
 	met.left_dropped += stats->left_dropped;
 	met.answered += stats->received;
+	met_rejected += stats->verdicts[VD_REJECT];
 	met_on_the_spot += stats->on_the_spot;
 	met_dispatched += stats->received - stats->on_the_spot;
 }
@@ -815,7 +836,7 @@ static void whatever_happens_each_packet_is_answered_once_and_in_order(void **st
 	if (seed || runs < 100)
 		return;
 	assert_true(met.queue_dropped && met.socket_dropped && met.flushed && met.refused);
-	assert_true(met.left_accepted && met.left_dropped && met_on_the_spot && met_dispatched);
+	assert_true(met.left_accepted && met.left_dropped && met_on_the_spot && met_dispatched && met_rejected);
 }
 
 int main(void)

@@ -63,7 +63,7 @@ struct client {
 
 static enum vd_verdict verdict_of(const struct vd_packet *packet, void *argument)
 {
-	static const enum vd_verdict verdicts[] = {VD_ACCEPT, VD_DROP, VD_ACCEPT, VD_REPEAT, VD_QUEUE, VD_STOP};
+	static const enum vd_verdict verdicts[] = {VD_ACCEPT, VD_DROP, VD_REJECT, VD_REPEAT, VD_QUEUE, VD_STOP};
 
 	(void)argument;
 	return verdicts[vd_sim_packet_index(packet) % 6];
@@ -348,7 +348,7 @@ static void a_right_client_breaks_no_rule_and_the_accounts_close(void **state)
 	/* everything that can happen has happened */
 	assert_true(sum.queue_dropped && sum.socket_dropped && sum.flushed && sum.refused && sum.passed);
 	assert_true(sum.left_accepted && sum.left_dropped);
-	for (unsigned verdict = VD_ACCEPT; verdict <= VD_STOP; verdict++)
+	for (unsigned verdict = VD_ACCEPT; verdict < VD_VERDICT_COUNT; verdict++)
 		assert_true(sum.verdicts[verdict] > 0);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The simple stock functions (accept, drop, mark, requeue) and the functions that only tests use. The others have
+ * The simple stock functions (accept, drop, mark, reject, requeue) and the functions that only tests use. The others have
  * files of their own.
  */
 #include <setjmp.h>
@@ -154,6 +154,55 @@ static void test_requeue_refuses_what_is_no_queue(void **cmocka)
 	expect_refused("requeue", "7,pass", "',pass'");
 	expect_refused("requeue", "7,bypass,", "',bypass,'");
 	expect_refused("requeue", ",bypass", "''");
+}
+
+static void test_reject(void **cmocka)
+{
+	static const struct {
+		const char *arguments;
+		enum vd_reject how;
+		unsigned code;
+	} right[] = {
+		{"", VD_REJECT_CLOSED, 0},		     {"closed", VD_REJECT_CLOSED, 0},
+		{"tcp-reset", VD_REJECT_TCP_RESET, 0},	     {"port-unreachable", VD_REJECT_PORT, 0},
+		{"host-unreachable", VD_REJECT_HOST, 0},     {"no-route", VD_REJECT_NETWORK, 0},
+		{"admin-prohibited", VD_REJECT_PROHIBITED, 0}, {"code:0", VD_REJECT_CODE, 0},
+		{"code:15", VD_REJECT_CODE, 15},	     {"code:07", VD_REJECT_CODE, 7},
+	};
+
+	(void)cmocka;
+	for (unsigned i = 0; i < sizeof right / sizeof *right; i++) {
+		struct vd_packet *packet = make_udp("x", 0);
+		struct function_host host;
+
+		assert_int_equal(function_host_open(&host, "reject", right[i].arguments, 1), 0);
+		assert_int_equal(host.bytes, VD_HEADERS);
+		assert_int_equal(host.needs, VD_NEEDS_REJECT);
+		assert_int_equal(function_host_decide(&host, packet, 0), VD_REJECT);
+		assert_int_equal(packet->reject, right[i].how);
+		if (right[i].how == VD_REJECT_CODE)
+			assert_int_equal(packet->reject_code, right[i].code);
+		assert_int_equal(packet->changed, 0);
+		function_host_close(&host);
+		free(packet);
+	}
+}
+
+static void test_reject_refuses_what_is_no_kind(void **cmocka)
+{
+	(void)cmocka;
+	expect_refused("reject", "x", "'x'");
+	expect_refused("reject", "closed ", "'closed '");
+	expect_refused("reject", "Closed", "'Closed'");
+	expect_refused("reject", "code", "'code'");
+	expect_refused("reject", "code:", "'code:'");
+	expect_refused("reject", "code:16", "'code:16'");
+	expect_refused("reject", "code:-1", "'code:-1'");
+	expect_refused("reject", "code: 1", "'code: 1'");
+	expect_refused("reject", "code:1x", "'code:1x'");
+	expect_refused("reject", "code:0x1", "'code:0x1'");
+	expect_refused("reject", "code:4294967296", "'code:4294967296'");
+	expect_refused("reject", "tcp-reset,port-unreachable", "closed, tcp-reset, port-unreachable");
 }
 
 /* ---- the functions of test/functions ---- */
@@ -376,6 +425,8 @@ int main(void)
 		cmocka_unit_test(test_mark_refuses_what_is_no_number),
 		cmocka_unit_test(test_requeue),
 		cmocka_unit_test(test_requeue_refuses_what_is_no_queue),
+		cmocka_unit_test(test_reject),
+		cmocka_unit_test(test_reject_refuses_what_is_no_kind),
 		cmocka_unit_test(test_fault_returns_no_verdict),
 		cmocka_unit_test(test_the_unloadable_ones_are_what_they_say),
 		cmocka_unit_test(test_args_and_state_fail),

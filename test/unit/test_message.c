@@ -93,6 +93,8 @@ static void everything_that_a_packet_needs_is_read(void **state)
 	assert_true(vd_packet_is_gso(packet));
 	assert_true(vd_packet_checksum_not_ready(packet));
 	assert_int_equal(packet->changed, 0);
+	assert_int_equal(packet->reject, VD_REJECT_CLOSED); /* what a function said of the packet that was here before */
+	assert_int_equal(packet->reject_code, 0);
 	assert_int_equal(packet->verdict, 0);
 	assert_int_equal(vd_packet_length(packet), 50);
 	assert_int_equal(vd_packet_wire_length(packet), 50);

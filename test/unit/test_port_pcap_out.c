@@ -20,7 +20,7 @@
 
 static void verdicts_say_where_a_frame_goes(void **state)
 {
-	static const enum vd_verdict verdicts[] = {VD_ACCEPT, VD_DROP, VD_STOP, VD_REPEAT, VD_DROP, VD_QUEUE};
+	static const enum vd_verdict verdicts[] = {VD_ACCEPT, VD_DROP, VD_STOP, VD_REPEAT, VD_REJECT, VD_QUEUE};
 	struct rig rig;
 
 	(void)state;
@@ -40,7 +40,7 @@ static void verdicts_say_where_a_frame_goes(void **state)
 			file_begin_usual(&file_expected, RAW);
 			for (unsigned i = 0; i < 6; i++) {
 				frame_make_udp("", i, 4);
-				if ((verdicts[i] == VD_DROP) == dropped)
+				if ((verdicts[i] == VD_DROP || verdicts[i] == VD_REJECT) == dropped)
 					file_add_frame(&file_expected);
 			}
 			if (way & 1u << dropped)

@@ -16,7 +16,7 @@
  * Threads: create, add, run and destroy from one thread. While it runs, vd_engine_stop() and the two calls for statistics may be
  *          made from any thread, and vd_engine_stop() from a signal handler too.
  * Errors:  0, or -errno with one sentence for a person in error->text.
- * Privilege: queues need CAP_NET_ADMIN; captures need nothing.
+ * Privilege: queues need CAP_NET_ADMIN, and with functions that reject (VD_NEEDS_REJECT) CAP_NET_RAW; captures need nothing.
  */
 #ifndef VERDICT_ENGINE_H
 #define VERDICT_ENGINE_H
@@ -36,6 +36,8 @@ extern "C" {
 #define VD_ENGINE_COUNTERS_MAX 64 /* named counters of one function */
 #define VD_ENGINE_MAXLEN_DEFAULT 16384u
 #define VD_ENGINE_MAXLEN_MAX (1u << 20)
+#define VD_ENGINE_REJECT_RATE_DEFAULT 1000u
+#define VD_ENGINE_REJECT_RATE_MAX 1000000u
 
 /* Why a call failed: one sentence, for a person, that says what to do. */
 struct vd_error {
@@ -61,6 +63,9 @@ struct vd_engine_options {
 	const unsigned *cpus;	/* pin the threads to these CPUs, in turn; NULL: do not pin */
 	unsigned cpu_count;
 	uint64_t packets_max;	/* stop by itself after this many packets; 0: never */
+	uint32_t reject_rate;	/* answers to rejected packets, a second, of all queues together (RFC 4443 2.4(f)): 1 to
+				   VD_ENGINE_REJECT_RATE_MAX; 0: VD_ENGINE_REJECT_RATE_DEFAULT. At once a tenth, at least 10 */
+	uint32_t reject_mark;	/* the mark of these answers (SO_MARK), for rules to know them by; 0: none */
 	void (*log)(void *log_argument, const char *line); /* what a person should know, while it starts and runs; or NULL */
 	void *log_argument;
 };
@@ -109,8 +114,8 @@ int vd_engine_add_capture(struct vd_engine *engine, const struct vd_capture_opti
  * Binds the queues and works until vd_engine_stop(), packets_max, the end of the captures, or an error. Then: what was
  * read is decided and answered, what is still queued in the kernel gets the fault verdict, and the queues are given
  * back. Once per engine.
- * -EINVAL: a function refuses its arguments, or there is no queue and no capture. -EPERM: no CAP_NET_ADMIN, or a queue is
- * another's (the sentence says whose). No queue has been bound then.
+ * -EINVAL: a function refuses its arguments, or there is no queue and no capture. -EPERM: no CAP_NET_ADMIN; a queue is
+ * another's (the sentence says whose); a function rejects, and there is no CAP_NET_RAW. No queue has been bound then.
  */
 int vd_engine_run(struct vd_engine *engine, struct vd_error *error);
 
@@ -133,9 +138,13 @@ struct vd_queue_stats {
 	uint64_t bytes;			       /* of the packets received, as on the wire */
 	uint64_t verdicts[VD_VERDICT_COUNT];   /* by enum vd_verdict, taken effect; VD_NEXT: always 0 */
 	uint64_t by_default;		       /* of them: no function had an opinion */
-	uint64_t faults;		       /* of them: a function returned what is no verdict */
+	uint64_t faults;		       /* of them: a function returned what is no verdict, or not one of its own */
 	uint64_t rewritten;		       /* of them: sent back with other data */
 	uint64_t edits_refused;		       /* of them: an edit was refused, so they got fault_verdict (<verdict/edit.h>) */
+	uint64_t answered;		       /* each rejected packet of a queue, also one flushed then, is in one of four: told; */
+	uint64_t answers_limited;	       /* over reject_rate; */
+	uint64_t answers_none;		       /* must not be answered, or not so (vd_packet_reject()); */
+	uint64_t answers_failed;	       /* not sent by the kernel: no route, a rule in OUTPUT */
 	uint64_t malformed;		       /* received packets that contradict their own headers */
 	uint64_t queue_dropped;		       /* lost: the kernel's queue was full */
 	uint64_t socket_dropped;	       /* lost: the socket's buffer was full */
