@@ -269,7 +269,7 @@ static void counts_what_was_flushed_while_the_buffer_is_full(void **state)
 		add_table();
 		start(&run, shape);
 		send_packets(&run, 300); /* more than the buffer holds, ... */
-		assert_true(load_gate_wait(1));
+		assert_true(load_gate_wait(1, 5000));
 		traffic_sleep_ms(10);
 		send_packets(&run, 600); /* ... also when some were read */
 		assert_true(load_queue(QUEUE, &status));

@@ -642,7 +642,7 @@ static bool try_to_fill_slots(const struct load_engine *engine)
 	load_gate_close();
 	load_sender_open(&sender);
 	load_sender_send(&sender);
-	load_gate_wait(2);
+	load_gate_wait(2, 200); /* a reader that decides on the spot holds all others up: then it is tried again */
 	traffic_sleep_ms(100);
 	is_full = load_engine_stats(engine).in_flight > 300;
 	load_gate_open();

@@ -392,9 +392,9 @@ static bool is_held(void *argument)
 	return held;
 }
 
-bool load_gate_wait(unsigned threads)
+bool load_gate_wait(unsigned threads, unsigned timeout_ms)
 {
-	return traffic_wait_until(is_held, &threads, 5000);
+	return traffic_wait_until(is_held, &threads, timeout_ms);
 }
 
 /* ---- engine ---- */

@@ -86,7 +86,7 @@ void load_gate_pass(unsigned packets);
 void load_gate_open_later(unsigned ms);
 
 /* Waits until so many threads stand before the gate; false: not in time. */
-bool load_gate_wait(unsigned threads);
+bool load_gate_wait(unsigned threads, unsigned timeout_ms);
 
 /* ---- an engine, and what the kernel says of its queues ---- */
 
