@@ -10,6 +10,7 @@ def libipq: $libipq[0];
 def live: $live[0];
 def engine: $engine[0];
 def packet: $packet[0];
+def edit: $edit[0];
 def checksum: $checksum[0];
 def ring: $ring[0];
 def footprint: $footprint[0];
@@ -94,6 +95,14 @@ def parts:
 		[($kind | gsub("_"; " ")), (.runs | map(.cpu_time) | spread(2)),
 		 ($all | repetitions_of("flow_hash/" + $kind) | map(.cpu_time) | spread(2))]] |
 	 table(["packet", "parsing, ns", "flow hash, ns"]; 1)),
+	("Editing" | heading),
+	(edit | micro_command(environment) | command),
+	("CPU time for one TCP packet of 1,500 bytes in the cache: it is parsed, its destination port and its time to live are
+	changed, and its checksums completed. In full is what it takes where a device was to make them." | paragraph),
+	(edit | . as $all | [["by what changed", "by_what_changed"], ["in full", "in_full"] | . as [$name, $how] |
+		[$name] + [("ipv4_tcp", "ipv6_tcp") as $kind |
+			$all | repetitions_of("edit/two_fields/\($how)/\($kind)") | map(.cpu_time) | spread(1)]] |
+	 table(["checksums", "IPv4, ns", "IPv6, ns"]; 1)),
 	("The ring between two threads" | heading),
 	(ring | micro_command(environment) | command),
 	("Time by the clock for one entry, pushed and popped, its making and checking included." | paragraph),
