@@ -496,5 +496,5 @@ static enum vd_verdict decide(struct vd_packet *packet, void *state)
 }
 
 VD_FUNCTION(.name = "nat", .summary = "translates addresses and ports both ways, and leaves packets to the next function",
-	    .usage = "[tcp/|udp/]OUTSIDE=INSIDE[,...]", .bytes = VD_WHOLE, .counters = counters, .open = open_nat,
+	    .usage = "OUTSIDE=INSIDE[,...]", .bytes = VD_WHOLE, .counters = counters, .open = open_nat,
 	    .close = free, .decide = decide);

@@ -185,6 +185,9 @@ void engine_host_settle(struct engine_host *host, unsigned queue, uint64_t recei
 	if (traffic_wait_until(is_settled, &settling, 5000))
 		return;
 	stats = engine_host_stats(host, queue);
+	if (atomic_load_explicit(&host->has_ended, memory_order_acquire))
+		fail_msg("queue %u (%u workers, %u writers) does not settle, since the engine has ended: %s", queue,
+			 host->options.workers, host->options.writers, host->result ? host->error.text : "without an error");
 	fail_msg("queue %u (%u workers, %u writers) does not settle: received %llu of %llu, %u wait, %u in flight, %llu dropped",
 		 queue, host->options.workers, host->options.writers, (unsigned long long)stats.received,
 		 (unsigned long long)received, stats.waiting, stats.in_flight,
