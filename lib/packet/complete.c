@@ -188,9 +188,14 @@ static void complete_in_full(uint8_t *data, const struct vd_checksum_place *plac
 
 static inline void complete_transport(struct vd_packet *packet, uint8_t *data)
 {
-	uint32_t field = vd_packet_checksum_field(packet, data);
 	struct vd_checksum_place place;
+	uint32_t field;
 
+	/* most of what is edited; TCP knows no special zero */
+	if (packet->protocol == IPPROTO_TCP && packet->transport_offset && packet->transport_offset + 20u <= packet->length &&
+	    !(packet->edited & VD_EDITED_FULL) && !(packet->skb_info & VD_SKB_CHECKSUM_NOT_READY))
+		return complete_by_what_changed(packet, data + packet->transport_offset + 16);
+	field = vd_packet_checksum_field(packet, data);
 	if (!field)
 		return;
 	if (!(packet->skb_info & VD_SKB_CHECKSUM_NOT_READY) && has_none(packet, data + field)) {
