@@ -231,6 +231,7 @@ $(OUT)/test/%: $(OUT)/obj/test/%.o $(SUPPORT_OBJECTS) $(LIB_STATIC)
 	$(Q)$(CC) $(LDFLAGS_ALL) -Wl,--dynamic-list=lib/functions.list -o $@ $< $(SUPPORT_OBJECTS) -Wl,--whole-archive $(LIB_STATIC) -Wl,--no-whole-archive $(TEST_LIBS) $(LIB_LIBS) -lcmocka
 
 NET_LIBS_yardstick := -lnetfilter_queue -lmnl
+NET_LIBS_bare := -lmnl
 NET_LIBS_allocations := $(LIB_STATIC) $(LIB_LIBS)
 $(OUT)/bench/net/allocations: $(LIB_STATIC)
 NET_LIBS_ipqloop = $(IPQ_LIBS)
