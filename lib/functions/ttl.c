@@ -67,4 +67,4 @@ static enum vd_verdict decide(struct vd_packet *packet, void *state)
 }
 
 VD_FUNCTION(.name = "ttl", .summary = "sets, raises or lowers the TTL, and leaves the packet to the next function",
-	    .usage = "[+|-]N", .bytes = VD_WHOLE, .counters = counters, .open = open_ttl, .close = free, .decide = decide);
+	    .usage = "N|+N|-N", .bytes = VD_WHOLE, .counters = counters, .open = open_ttl, .close = free, .decide = decide);
