@@ -79,7 +79,7 @@ struct vd_port_operations {
 
 	/*
 	 * Sends the verdicts of `count` decided packets, 1 to VD_PORT_BURST_MAX, in order; they have taken effect when it
-	 * returns. `are_all`: these are all that were received and not sent yet, in their order, and the caller holds the
+	 * returns, but that packets that are dropped may wait until all before them are answered. `are_all`: these are all that were received and not sent yet, in their order, and the caller holds the
 	 * reader's role: they are the oldest, and nothing is received meanwhile. `scratch` is scratch_size bytes that belong to
 	 * the sending thread. 0 or -errno: cannot go on.
 	 */

@@ -126,6 +126,7 @@ static int open_port(struct vd_port *port, const struct vd_port_settings *settin
 	int result;
 
 	nfq->settings = *settings;
+	nfq_drops_init(&nfq->drops, settings->maxlen);
 	nfq->edit_ban = vd_nfq_is_first_user_namespace() ? 0 : EPERM; /* what the newest kernels do not take, no kernel gets */
 	size_receive_buffer(nfq);
 	result = vd_nfq_bind(&nfq->nfq, &wanted, &granted);
@@ -199,10 +200,11 @@ static const struct vd_port_operations OPERATIONS = {
 
 int vd_port_nfq_create(struct vd_port **port, unsigned queue)
 {
-	struct nfq_port *nfq = calloc(1, sizeof *nfq);
+	struct nfq_port *nfq = aligned_alloc(VD_CACHE_LINE, sizeof *nfq);
 
 	if (!nfq)
 		return -ENOMEM;
+	memset(nfq, 0, sizeof *nfq);
 	nfq->port = (struct vd_port){.operations = &OPERATIONS, .queue = queue, .descriptor = -1,
 				     .message_room = VD_NFQ_MESSAGE_ROOM, .scratch_size = sizeof(struct vd_nfq_batch)};
 	nfq->nfq.descriptor = -1;

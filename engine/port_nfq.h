@@ -4,6 +4,7 @@
  *
  *	port_nfq.c	   its life: checks, opens, counts
  *	port_nfq_traffic.c receives packets, sends verdicts
+ *	port_nfq_drops.c   drops many by one message
  *	port_nfq_close.c   settles what is left
  *
  * Losses are counted exactly. Every packet that the kernel hands up takes the next id, also one for which the socket's
@@ -21,6 +22,7 @@
 #include <stdatomic.h>
 
 #include "engine/port.h"
+#include "engine/port_nfq_drops.h"
 #include "lib/nfq/nfq.h"
 
 struct nfq_port {
@@ -35,6 +37,7 @@ struct nfq_port {
 	uint32_t id_settled;	  /* packets after this one were settled at the end */
 	uint32_t wakes_answered;
 	_Atomic uint32_t wakes;
+	struct nfq_drops drops;
 	struct mmsghdr messages[VD_PORT_BURST_MAX];
 	struct iovec iov[VD_PORT_BURST_MAX];
 };

@@ -82,7 +82,11 @@ int nfq_port_receive(struct vd_port *port, struct vd_packet **packets, unsigned 
 {
 	struct nfq_port *nfq = nfq_port_of(port);
 
-	return nfq_port_receive_into(nfq, packets, count, nfq->settings.slot_room, wait ? MSG_WAITFORONE : MSG_DONTWAIT);
+	int received = nfq_port_receive_into(nfq, packets, count, nfq->settings.slot_room, wait ? MSG_WAITFORONE : MSG_DONTWAIT);
+
+	if (received > 0)
+		nfq_drops_track(&nfq->drops, packets, (unsigned)received);
+	return received;
 }
 
 /* ---- send ---- */
@@ -148,17 +152,20 @@ static int probe(struct nfq_port *nfq, struct vd_packet *const *packets, unsigne
 	return (int)count;
 }
 
-int nfq_port_send(struct vd_port *port, struct vd_packet *const *packets, unsigned count, bool are_all, void *scratch)
+static bool is_dropped(const struct vd_packet *packet)
 {
-	struct nfq_port *nfq = nfq_port_of(port);
-	struct vd_nfq_batch *batch = scratch;
-	const struct vd_packet *probed = NULL;
-	unsigned length;
-	int result = 0;
-	unsigned i = 0;
+	return packet->verdict == VD_DROP || packet->verdict == VD_REJECT;
+}
 
-	vd_nfq_batch_reset(batch);
-	if (are_all && run_length(packets, count, packets[0]) >= RUN_MIN) {
+/* All that there is, in runs as long as may be. */
+static int send_runs(struct nfq_port *nfq, struct vd_packet *const *packets, unsigned count, struct vd_nfq_batch *batch)
+{
+	const struct vd_packet *probed = NULL;
+	unsigned length, i = 0;
+	int result = 0;
+
+	/* what a flush takes of those that are dropped was dropped */
+	if (!is_dropped(packets[0]) && run_length(packets, count, packets[0]) >= RUN_MIN) {
 		bool had_last;
 		int sent = probe(nfq, packets, count, batch, &had_last);
 
@@ -168,11 +175,45 @@ int nfq_port_send(struct vd_port *port, struct vd_packet *const *packets, unsign
 		probed = had_last ? packets[i - 1] : NULL;
 	}
 	for (; i < count && !result; i += length) {
-		length = probed ? run_length(packets + i, count - i, probed) : 1;
+		const struct vd_packet *known = is_dropped(packets[i]) ? packets[i] : probed;
+
+		length = known ? run_length(packets + i, count - i, known) : 1;
 		if (length > 1 && !vd_nfq_batch_add_range(batch, packets[i + length - 1], length))
 			length = 1;
 		if (length == 1)
 			result = add(nfq, batch, packets[i]);
 	}
 	return result ? result : flush(nfq, batch);
+}
+
+/* Some of what there is: each by itself, but for those that can wait to be dropped. */
+static int send_some(struct nfq_port *nfq, struct vd_packet *const *packets, unsigned count, struct vd_nfq_batch *batch,
+		     uint64_t *waits)
+{
+	int result = 0;
+
+	for (unsigned i = 0; i < count && !result; i++) {
+		if (nfq_drops_can_wait(&nfq->drops, packets[i]))
+			*waits |= 1ull << i;
+		else
+			result = add(nfq, batch, packets[i]);
+	}
+	return result ? result : flush(nfq, batch);
+}
+
+int nfq_port_send(struct vd_port *port, struct vd_packet *const *packets, unsigned count, bool are_all, void *scratch)
+{
+	struct nfq_port *nfq = nfq_port_of(port);
+	struct vd_nfq_batch *batch = scratch;
+	uint64_t waits = 0;
+	int result;
+
+	vd_nfq_batch_reset(batch);
+	if (are_all) {
+		result = send_runs(nfq, packets, count, batch);
+		nfq_drops_settle_all(&nfq->drops);
+		return result;
+	}
+	result = send_some(nfq, packets, count, batch, &waits);
+	return result ? result : nfq_drops_settle(&nfq->drops, &nfq->nfq, packets, count, waits, batch);
 }

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -60,6 +61,61 @@ static void drop_does_not_arrive(void **state)
 		scene_expect_all(host, VD_DROP);
 		traffic_sleep_ms(20);
 		assert_int_equal(traffic_rule_packets(scene_net.far, "iptables-legacy", "mangle", "arrived"), 0);
+		engine_host_destroy(host);
+	}
+}
+
+/* ---- drops that wait for an older packet ---- */
+
+static _Atomic bool is_released;
+
+/* Every other flow is dropped; the very first packet takes its time. */
+static enum vd_verdict decide_by_flow(struct vd_packet *packet, void *state)
+{
+	unsigned flow = vd_packet_source_port(packet) - TRAFFIC_PORT_FIRST;
+
+	(void)state;
+	for (unsigned ms = 0; vd_packet_id(packet) == 1 && !is_released && ms < 5000; ms++)
+		traffic_sleep_ms(1);
+	return flow % 2 ? VD_DROP : VD_ACCEPT;
+}
+
+static const struct vd_function BY_FLOW = {.abi = VD_FUNCTION_ABI, .size = sizeof BY_FLOW, .name = "by-flow",
+					   .bytes = VD_HEADERS, .decide = decide_by_flow};
+
+/* Others are decided and answered meanwhile, and in the end nobody has got another's verdict. */
+static void a_slow_packet_holds_up_nobody_elses_verdict(void **state)
+{
+	(void)state;
+	scene_set_up("filter", "");
+	for (unsigned i = 1; i < SCENE_SHAPE_COUNT; i++) {
+		struct vd_engine_options options = scene_options(&SCENE_SHAPES[i]);
+		struct engine_host *host = engine_host_create(&options);
+		struct traffic_receiver *receiver = traffic_receiver_start(scene_net.far, AF_INET, SCENE_PORT);
+		struct traffic_flows flows;
+
+		is_released = SCENE_SHAPES[i].workers == 1; /* then everything waits for it */
+		engine_host_add(host, &BY_FLOW, "");
+		engine_host_queue(host, SCENE_QUEUE);
+		engine_host_start(host);
+		traffic_flows_open(&flows, scene_net.near, AF_INET, SCENE_FLOWS, VD_NET_FAR_V4, SCENE_PORT, 100);
+		traffic_flows_send(&flows, 1, 0);
+		if (!is_released)
+			traffic_sleep_ms(50); /* it is held; what comes now has to be read by another */
+		traffic_flows_send(&flows, SCENE_ROUNDS - 1, 0);
+		is_released = true;
+		engine_host_settle(host, SCENE_QUEUE, SCENE_PACKETS);
+		engine_host_stop(host);
+		assert_int_equal(traffic_receiver_wait(receiver, SCENE_PACKETS / 2, 2000), SCENE_PACKETS / 2);
+		traffic_receiver_stop(receiver);
+		assert_int_equal(engine_host_stats(host, SCENE_QUEUE).verdicts[VD_ACCEPT], SCENE_PACKETS / 2);
+		assert_int_equal(engine_host_stats(host, SCENE_QUEUE).verdicts[VD_DROP], SCENE_PACKETS / 2);
+		for (unsigned flow = 0; flow < SCENE_FLOWS; flow++) {
+			assert_int_equal(receiver->flows[flow].received, flow % 2 ? 0 : SCENE_ROUNDS);
+			assert_int_equal(receiver->flows[flow].disordered + receiver->flows[flow].duplicates, 0);
+		}
+		traffic_flows_close(&flows);
+		traffic_receiver_free(receiver);
 		engine_host_destroy(host);
 	}
 }
@@ -318,6 +374,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(accept_arrives_in_order, scene_tear_down),
 		cmocka_unit_test_teardown(drop_does_not_arrive, scene_tear_down),
+		cmocka_unit_test_teardown(a_slow_packet_holds_up_nobody_elses_verdict, scene_tear_down),
 		cmocka_unit_test_teardown(default_decides_both_ways, scene_tear_down),
 		cmocka_unit_test_teardown(fault_gets_the_fault_verdict, scene_tear_down),
 		cmocka_unit_test_teardown(repeat_runs_the_hook_again, scene_tear_down),
