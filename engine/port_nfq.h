@@ -38,6 +38,7 @@ struct nfq_port {
 	uint32_t wakes_answered;
 	_Atomic uint32_t wakes;
 	struct nfq_drops drops;
+	uint32_t probes_in_vain;  /* of bursts, one after another */
 	struct mmsghdr messages[VD_PORT_BURST_MAX];
 	struct iovec iov[VD_PORT_BURST_MAX];
 };

@@ -21,6 +21,9 @@
 #define RUN_MIN 6
 /* Packets that arrive meanwhile are charged as well, and nothing is known then: so often the next packet is tried. */
 #define PROBES_MAX 4
+/* While traffic is so dense that it never is known: after so many bursts, only one of so many is tried. */
+#define PROBES_IN_VAIN_MAX 8
+#define PROBES_REST 32
 
 /* ---- receive ---- */
 
@@ -135,6 +138,8 @@ static int probe(struct nfq_port *nfq, struct vd_packet *const *packets, unsigne
 		 bool *had_last)
 {
 	*had_last = false;
+	if (++nfq->probes_in_vain > PROBES_IN_VAIN_MAX && nfq->probes_in_vain % PROBES_REST)
+		return 0;
 	for (unsigned sent = 0; sent < count;) {
 		struct vd_nfq_charge before = vd_nfq_read_charge(&nfq->nfq), after;
 		int result;
@@ -146,6 +151,8 @@ static int probe(struct nfq_port *nfq, struct vd_packet *const *packets, unsigne
 		sent++;
 		after = vd_nfq_read_charge(&nfq->nfq);
 		*had_last = before.is_known && after.is_known && before.bytes == after.bytes && before.drops == after.drops;
+		if (*had_last)
+			nfq->probes_in_vain = 0;
 		if (*had_last || !before.is_known || sent == PROBES_MAX)
 			return (int)sent;
 	}
