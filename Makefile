@@ -245,6 +245,7 @@ $(addprefix $(OUT)/obj/bench/micro/,checksum_peers.o ring.o ring_ck.o): CFLAGS_A
 $(OUT)/obj/bench/micro/checksum_rte.o: CFLAGS_ALL += $(PEER_CFLAGS) $(DPDK_CFLAGS) -O3
 $(OUT)/obj/bench/micro/ring_rte.o: CFLAGS_ALL += $(PEER_CFLAGS) $(DPDK_CFLAGS)
 $(OUT)/obj/bench/micro/checksum_rte_icelake.o: CFLAGS_ALL += $(PEER_CFLAGS) $(DPDK_CFLAGS) -O3 $(ICELAKE)
+$(OUT)/bench/micro/bench_engine: | $(OUT)/functions/first.so
 $(OUT)/bench/micro/%: $(OUT)/obj/bench/micro/%.o $(MICRO_SUPPORT_OBJECTS) $(LIB_STATIC)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
