@@ -36,7 +36,7 @@ constexpr unsigned LANES_MAX = 2;
 constexpr double WORK_NS = 200;
 constexpr unsigned MANY_FLOWS = 1000000;
 constexpr std::uint64_t FIRST_PACKETS = 900000;
-// no flow has so many packets, so that each is counted and goes on; and room for nearly all flows in the buckets of their hashes
+// No flow has so many packets: each one is counted and goes on. And there is room for nearly all flows in their buckets.
 constexpr const char *FIRST_ARGUMENTS = "1000000,flows=4000000";
 
 double clock_ns(clockid_t clock)
