@@ -72,11 +72,12 @@ MNL_CFLAGS := $(shell $(PKG_CONFIG) --cflags libmnl 2>/dev/null)
 MNL_LIBS := $(shell $(PKG_CONFIG) --libs libmnl 2>/dev/null)
 LIB_LIBS := $(shell $(PKG_CONFIG) --libs libmnl libpcap 2>/dev/null) -ldl
 TOOL_LIBS := $(shell $(PKG_CONFIG) --libs jansson 2>/dev/null)
-# what benchmarks compare with, if it is there: libdpdk-dev, of which headers are enough, and libisal-dev
+# what benchmarks compare with, if it is there: libdpdk-dev and libck-dev, of which headers are enough, and libisal-dev
 DPDK_CFLAGS := $(shell $(PKG_CONFIG) --exists libdpdk 2>/dev/null && echo -DHAS_DPDK=1 && $(PKG_CONFIG) --cflags libdpdk)
 ISAL_CFLAGS := $(shell $(PKG_CONFIG) --exists libisal 2>/dev/null && echo -DHAS_ISAL=1 && $(PKG_CONFIG) --cflags libisal)
+CK_CFLAGS := $(shell $(PKG_CONFIG) --exists ck 2>/dev/null && echo -DHAS_CK=1)
 ICELAKE := $(if $(filter x86_64,$(shell uname -m)),-march=icelake-server)
-PEER_CFLAGS := $(or $(filter -D%,$(DPDK_CFLAGS)),-DHAS_DPDK=0) $(or $(ISAL_CFLAGS),-DHAS_ISAL=0)
+PEER_CFLAGS := $(or $(filter -D%,$(DPDK_CFLAGS)),-DHAS_DPDK=0) $(or $(ISAL_CFLAGS),-DHAS_ISAL=0) $(or $(CK_CFLAGS),-DHAS_CK=0)
 PEER_LIBS := -lnetfilter_queue $(shell $(PKG_CONFIG) --libs libisal 2>/dev/null)
 JEMALLOC_plain := $(shell $(PKG_CONFIG) --libs jemalloc 2>/dev/null)
 JEMALLOC := $(JEMALLOC_$(BUILD))
@@ -241,9 +242,11 @@ $(OUT)/bench/net/%: $(OUT)/obj/bench/net/%.o
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(NET_LIBS_$*)
 
-$(OUT)/obj/bench/micro/checksum_peers.o: CFLAGS_ALL += $(PEER_CFLAGS)
+$(addprefix $(OUT)/obj/bench/micro/,checksum_peers.o ring.o ring_ck.o): CFLAGS_ALL += $(PEER_CFLAGS)
 $(OUT)/obj/bench/micro/checksum_rte.o: CFLAGS_ALL += $(PEER_CFLAGS) $(DPDK_CFLAGS) -O3
+$(OUT)/obj/bench/micro/ring_rte.o: CFLAGS_ALL += $(PEER_CFLAGS) $(DPDK_CFLAGS)
 $(OUT)/obj/bench/micro/checksum_rte_icelake.o: CFLAGS_ALL += $(PEER_CFLAGS) $(DPDK_CFLAGS) -O3 $(ICELAKE)
+$(OUT)/bench/micro/bench_engine: | $(OUT)/functions/first.so
 $(OUT)/bench/micro/%: $(OUT)/obj/bench/micro/%.o $(MICRO_SUPPORT_OBJECTS) $(LIB_STATIC)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)

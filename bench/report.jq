@@ -9,6 +9,8 @@ def drain_one_cpu: $drain_one_cpu[0];
 def libipq: $libipq[0];
 def live: $live[0];
 def engine: $engine[0];
+def function: $function[0];
+def message: $message[0];
 def packet: $packet[0];
 def edit: $edit[0];
 def checksum: $checksum[0];
@@ -84,7 +86,7 @@ def engine_alone:
 		 ($runs | map(.wall_ns) | median | fixed(1)), percent($runs | map(.on_the_spot) | median; 1; 0)]] |
 	 table(["workers", "writers", "queues", "own share, ns", "with the port, ns", "by the clock, ns", "decided on the spot"]; 0)),
 	("Where there are more threads than the \(environment.cpus) CPUs of this machine they take turns, and the time by the clock
-	says little." | paragraph);
+	says little. \([engine | apart(environment)] | add // "")" | paragraph);
 
 def parts:
 	def of_family($name): repetitions[] | select(.name | startswith($name + "/"));
@@ -102,14 +104,89 @@ def parts:
 	(edit | . as $all | [["by what changed", "by_what_changed"], ["in full", "in_full"] | . as [$name, $how] |
 		[$name] + [("ipv4_tcp", "ipv6_tcp") as $kind |
 			$all | repetitions_of("edit/two_fields/\($how)/\($kind)") | map(.cpu_time) | spread(1)]] |
-	 table(["checksums", "IPv4, ns", "IPv6, ns"]; 1)),
+	 table(["checksums", "IPv4, ns", "IPv6, ns"]; 1));
+
+def rings:
+	# medians by family, who and burst
+	(ring | reduce repetitions[] as $one ({}; ($one.name | split("/")) as [$family, $who, $burst] |
+		.[$family][$who][$burst | arguments.burst] = ($one.runs | map(.real_time) | median))) as $times |
+	($times.one_thread.verdict | keys | map(tonumber) | sort) as $bursts |
+	def rows($family): ["verdict", "rte_ring", "ck_ring"][] | select($times[$family][.]) | . as $who |
+		[code] + [$bursts[] | $times[$family][$who][tostring] | fixed(2)];
+	def part($title; $family): "", "### \($title)", ([rows($family)] | table(["burst"] + $bursts; 1));
 	("The ring between two threads" | heading),
 	(ring | micro_command(environment) | command),
-	("Time by the clock for one entry, pushed and popped, its making and checking included." | paragraph),
-	(ring | . as $all | [of_family("one_thread") | (.name | arguments.burst) as $burst |
-		[$burst, (.runs | map(.real_time) | spread(2)),
-		 ($all | repetitions_of("two_threads/burst:" + $burst) | map(.real_time) | spread(2))]] |
-	 table(["burst", "in one thread, ns", "from thread to thread, ns"]; 0));
+	("Time by the clock in ns for one number of 32 bits, pushed and popped, its making and checking included; medians of
+	\(ring.benchmarks[0].repetitions) repetitions, by turns. rte\\_ring is DPDK's, with one producer and one consumer;
+	ck\\_ring is Concurrency Kit's, which moves one number with each call. All three are built with the flags above, DPDK's also
+	with those of its package, and move 4 bytes. \([ring | apart(environment)] | add // "")" | paragraph),
+	part("In one thread, a burst in, a burst out"; "one_thread"),
+	part("From thread to thread"; "two_threads");
+
+def messages:
+	def of($name): message | repetitions_of($name) | map(.cpu_time) | median;
+	def row($what; $family; $name): of("\($family)/verdict/\($name)") as $ours |
+		of("\($family)/libnetfilter_queue/\($name)") as $theirs |
+		[$what, ($ours | fixed(1)), ($theirs | fixed(1)), ($theirs / $ours | fixed(1))];
+	("Messages" | heading),
+	(message | micro_command(environment) | command),
+	("CPU time of what surrounds the calls that receive and send: the message of a packet is read, or the verdict of one is
+	written, beside libnetfilter\\_queue's `nfq_nlmsg_*()` on the same bytes. Both have to find, and to build, the same. Of a
+	message is read what the engine always reads; libnetfilter\\_queue finds all attributes first. Data that goes back stays
+	where it is, and is sent from there; libnetfilter\\_queue copies it into the message. Medians of
+	\(message.benchmarks[0].repetitions) repetitions, by turns. \([message | apart(environment)] | add // "")" | paragraph),
+	([row("a packet's message is read, 64 bytes of payload"; "parse"; "payload:64"),
+	  row("the same, 1,400 bytes"; "parse"; "payload:1400"),
+	  (["alone", "1"], ["one of 64", "64"] | . as [$how, $batch] |
+		(["plain", "a verdict"], ["mark", "a verdict with a mark"], ["payload", "a verdict with 1,400 bytes of data"]) as
+			[$name, $what] |
+		row("\($what), \($how)"; "build"; "\($name)/batch:\($batch)"))] |
+	 table(["what", "ns", "libnetfilter_queue, ns", "times"]; 1));
+
+def functions:
+	def of($name): function | repetitions_of("call/\($name)") | map(.cpu_time) | median | fixed(1);
+	("Calling functions" | heading),
+	(function | micro_command(environment) | command),
+	("CPU time in ns for one packet in a chain of so many functions that do nothing, counting what they said included; the
+	packets come alone, or in bursts of 64. A chain without functions takes \(of("none/burst:1")) ns for a packet that comes
+	alone, \(of("none/burst:64")) ns for one of 64. \"Dealt\" is a function with a state for each shard, where each packet
+	of a burst is of another one than the packet before it, so that each is a call by itself: at worst, with more than one
+	worker. Medians of \(function.benchmarks[0].repetitions) repetitions, by turns.
+	\([function | apart(environment)] | add // "")" | paragraph),
+	([("decide", "decide_burst") as $form | (["shared", "shared"], ["worker", "worker"], ["flow", "flow"],
+		["flow, dealt", "flow_dealt"]) as [$title, $scope] |
+		[($form + "()" | code), $title] + [(1, 64) as $burst | (1, 4, 16) as $count |
+			of("\($form)/\($scope)/functions:\($count)/burst:\($burst)")]] |
+	 table(["call", "scope", "1, alone", "4, alone", "16, alone", "1, of 64", "4, of 64", "16, of 64"]; 2));
+
+def workers:
+	(engine | repetitions_of("work/workers:1") | map(.packets_per_s) | median) as $one |
+	("Workers with work to do" | heading),
+	(engine | micro_command(environment) | . + " --benchmark_filter=^work" | command),
+	("The same engine, with a function that takes 200 ns of CPU for each packet; one queue, packets from memory, and up to
+	a worker for each CPU. The efficiency is the rate, of so many times that of one worker." | paragraph),
+	(engine | [repetitions[] | select(.name | startswith("work/")) | (.name | arguments.workers | tonumber) as $count |
+		(.runs | map(.packets_per_s / 1000)) as $rates |
+		[$count, ($rates | spread(0)), (.runs | map(.cpu_ns) | median | fixed(1)),
+		 percent($rates | median * 1000; $count * $one; 0)]] |
+	 table(["workers", "1,000 packets/s", "CPU ns/packet", "efficiency"]; 0));
+
+def tables:
+	def own($flows): engine | repetitions_of("first/flows:\($flows)") | map(.own_ns);
+	(own(1) | median) as $one | (own(1000000) | median) as $many |
+	("A table of flows" | heading),
+	(engine | micro_command(environment) | . + " --benchmark_filter=^first" | command),
+	("The same engine, one worker, with the stock function `first`, which looks each packet's flow up in a table and counts
+	it. The table has room for 4,000,000 flows, so that hardly one goes for another. They come in turn, which is the worst for any cache; the first packet of each
+	is not measured." | paragraph),
+	(engine | [repetitions[] | select(.name | startswith("first/")) | (.name | arguments.flows | tonumber) as $flows |
+		[($flows | grouped), (.runs | map(.own_ns) | spread(1)), (.runs | map(.cpu_ns) | median | fixed(1)),
+		 (.runs | map(.own_ns) | median / $one | fixed(2))]] |
+	 table(["flows", "own share, ns", "with the port, ns", "times that of one flow"]; 0)),
+	("\($many - $one | fixed(0)) ns more for each packet of a million flows, \($many / $one | fixed(2)) times the own share: its
+	two or three cache lines come from memory. They are fetched ahead for a whole burst, so packets do not wait for one
+	line after the other, but for as many as a CPU can fetch at once. \(if $many <= 1.5 * $one then "1.5 times is the most that it is to
+	cost." else "It is to cost no more than 1.5 times as much: that is missed here." end)" | paragraph);
 
 def checksums:
 	def spaced: gsub("_"; " ");
@@ -192,4 +269,4 @@ def closing:
 	`bench/report` writes this file from them; `bench/report --check` says whether it is up to date." | paragraph);
 
 "<!-- written by bench/report from bench/results, not by hand -->",
-claims, machine, full_queue, live_traffic, old_programs, engine_alone, parts, checksums, taken, limits, closing
+claims, machine, full_queue, live_traffic, old_programs, engine_alone, workers, tables, functions, messages, parts, rings, checksums, taken, limits, closing

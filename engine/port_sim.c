@@ -129,7 +129,7 @@ void vd_port_sim_report(struct vd_port *port, struct vd_sim_report *report)
 
 static bool are_options_valid(const struct vd_sim_options *options)
 {
-	if (!options->packets || !options->flows || options->flows > 65536)
+	if (!options->packets || !options->flows || options->flows > (options->bench ? VD_SIM_BENCH_FLOWS_MAX : 65536))
 		return false;
 	if (options->bench)
 		return true;

@@ -35,6 +35,8 @@ struct vd_port;
 /* The most packets that a checking queue keeps account of. */
 #define VD_SIM_PACKETS_MAX (1u << 24)
 
+#define VD_SIM_BENCH_FLOWS_MAX (1u << 24)
+
 struct vd_sim_options {
 	uint64_t seed;
 	unsigned queue;
@@ -43,7 +45,7 @@ struct vd_sim_options {
 	uint32_t first_id; /* what the first packet gets: ids wrap at 2^32 */
 
 	/* what comes */
-	unsigned flows;		    /* 1 to 65536 */
+	unsigned flows;		    /* 1 to 65536; `bench`: to VD_SIM_BENCH_FLOWS_MAX */
 	uint32_t size_min, size_max; /* bytes, up to 65535; a packet is as large as its headers at least */
 	unsigned ipv6_percent;	    /* of the flows, each */
 	unsigned tcp_percent;

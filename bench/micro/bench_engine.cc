@@ -1,27 +1,43 @@
 // SPDX-License-Identifier: MIT
 //
-// What the engine itself costs: packets from memory, `accept` as the only function, verdicts into nothing.
+// What the engine itself costs: packets from memory, one function, verdicts into nothing.
 //
 //	port_alone	the simulated queue without an engine: receive and send, in bursts of so many
-//	engine		the whole engine over it, with so many workers, writers and lanes
+//	engine		the whole engine over it, with so many workers, writers and lanes; its function accepts everything
+//	work		the same with a function that takes 200 ns of CPU, and so many workers, up to one on each CPU
+//	first		the stock function `first`, one worker, so many flows, which come in turn and are all in its table
 //
 // Time and the counter cpu_ns are nanoseconds of CPU, all threads together, for one packet. The engine's own share is
 // in the counter own_ns: whole minus port. An iteration is a run of PACKETS packets; that every one of them was answered once
-// is checked by the sum of their ids.
+// is checked by the sum of their ids. What `first` takes is measured from its second look at each flow on: the first ones fill
+// the table.
 #include <algorithm>
 #include <cstdint>
 #include <ctime>
+#include <filesystem>
+#include <string>
 
 #include <benchmark/benchmark.h>
 
+#include <sched.h>
+
 #include "engine/engine.h"
 #include "engine/port_sim.h"
+
+extern "C" {
+#include "engine/load.h"
+}
 
 namespace {
 
 constexpr std::uint64_t PACKETS = 1000000;
 constexpr unsigned FLOWS = 1024;
 constexpr unsigned LANES_MAX = 2;
+constexpr double WORK_NS = 200;
+constexpr unsigned MANY_FLOWS = 1000000;
+constexpr std::uint64_t FIRST_PACKETS = 900000;
+// No flow has so many packets: each one is counted and goes on. And there is room for nearly all flows in their buckets.
+constexpr const char *FIRST_ARGUMENTS = "1000000,flows=4000000";
 
 double clock_ns(clockid_t clock)
 {
@@ -31,24 +47,24 @@ double clock_ns(clockid_t clock)
 	return static_cast<double>(now.tv_sec) * 1e9 + static_cast<double>(now.tv_nsec);
 }
 
-struct vd_port *make_port(unsigned queue)
+struct vd_port *make_port(unsigned queue, std::uint64_t packets = PACKETS, unsigned flows = FLOWS)
 {
 	struct vd_sim_options options = {};
 	struct vd_port *port;
 
 	options.bench = true;
 	options.queue = queue;
-	options.packets = PACKETS;
-	options.flows = FLOWS;
+	options.packets = packets;
+	options.flows = flows;
 	return vd_port_sim_create(&port, &options) ? nullptr : port;
 }
 
-bool has_answered_all(struct vd_port *port)
+bool has_answered_all(struct vd_port *port, std::uint64_t packets = PACKETS)
 {
 	struct vd_sim_report report;
 
 	vd_port_sim_report(port, &report);
-	return report.answered == PACKETS && report.handed_up == PACKETS && report.answered_ids == report.handed_up_ids;
+	return report.answered == packets && report.handed_up == packets && report.answered_ids == report.handed_up_ids;
 }
 
 // ns of CPU for a packet, or a negative number: something went wrong.
@@ -88,6 +104,15 @@ void port_alone(benchmark::State &state)
 	state.counters["cpu_ns_min"] = least;
 }
 
+double port_ns()
+{
+	static const double ns = std::min({run_port_alone(64), run_port_alone(64), run_port_alone(64)});
+
+	return ns;
+}
+
+// ---- the engine's own share ----
+
 void accept_all(struct vd_packet *const *, enum vd_verdict *verdicts, unsigned count, void *)
 {
 	std::fill(verdicts, verdicts + count, VD_ACCEPT);
@@ -99,10 +124,20 @@ struct run {
 	double on_the_spot; // of all
 };
 
-run run_engine(unsigned workers, unsigned writers, unsigned lanes)
+struct vd_function make_function(const char *name)
+{
+	struct vd_function function = {};
+
+	function.abi = VD_FUNCTION_ABI;
+	function.size = sizeof function;
+	function.name = name;
+	function.bytes = VD_HEADERS;
+	return function;
+}
+
+run run_engine(const struct vd_function &function, unsigned workers, unsigned writers, unsigned lanes)
 {
 	struct vd_engine_options options = {};
-	struct vd_function function = {};
 	struct vd_engine *engine;
 	struct vd_error error;
 	struct vd_queue_stats stats[LANES_MAX];
@@ -110,11 +145,6 @@ run run_engine(unsigned workers, unsigned writers, unsigned lanes)
 	double packets = static_cast<double>(PACKETS) * lanes, on_the_spot = 0;
 	run result = {-1, -1, 0};
 
-	function.abi = VD_FUNCTION_ABI;
-	function.size = sizeof function;
-	function.name = "accept";
-	function.bytes = VD_HEADERS;
-	function.decide_burst = accept_all;
 	options.default_verdict = VD_ACCEPT;
 	options.fault_verdict = VD_DROP;
 	options.workers = workers;
@@ -145,11 +175,12 @@ run run_engine(unsigned workers, unsigned writers, unsigned lanes)
 
 void engine(benchmark::State &state)
 {
-	static const double port_ns = std::min({run_port_alone(64), run_port_alone(64), run_port_alone(64)});
+	struct vd_function function = make_function("accept");
 	double cpu = 0, wall = 0, on_the_spot = 0;
 
+	function.decide_burst = accept_all;
 	for (auto _ : state) {
-		run used = run_engine(static_cast<unsigned>(state.range(0)), static_cast<unsigned>(state.range(1)),
+		run used = run_engine(function, static_cast<unsigned>(state.range(0)), static_cast<unsigned>(state.range(1)),
 				      static_cast<unsigned>(state.range(2)));
 
 		if (used.cpu_ns < 0) {
@@ -164,9 +195,177 @@ void engine(benchmark::State &state)
 	double runs = static_cast<double>(state.iterations());
 
 	state.counters["cpu_ns"] = cpu / runs;
-	state.counters["own_ns"] = cpu / runs - port_ns;
+	state.counters["own_ns"] = cpu / runs - port_ns();
 	state.counters["wall_ns"] = wall / runs;
 	state.counters["on_the_spot"] = on_the_spot / runs;
+}
+
+// ---- a function that works, by several workers ----
+
+std::uint32_t work_steps;
+
+// Each step waits for the one before it. Not the clock is asked: a thread that waits for a CPU does not work.
+[[gnu::noinline]] std::uint64_t work(std::uint64_t number)
+{
+	for (std::uint32_t i = 0; i < work_steps; i++) {
+		number = number * 6364136223846793005u + 1442695040888963407u;
+		benchmark::DoNotOptimize(number);
+	}
+	return number;
+}
+
+// A packet's work waits for that of the one before it, or a CPU would do both at once.
+enum vd_verdict accept_after_work(struct vd_packet *packet, void *)
+{
+	static thread_local std::uint64_t number;
+
+	number = work(number ^ packet->id);
+	return VD_ACCEPT;
+}
+
+// How many steps take WORK_NS; the fastest of some tries, as other programs only make it slower.
+std::uint32_t calibrate()
+{
+	double least = 1e9;
+
+	work_steps = 1000000;
+	for (unsigned i = 0; i < 20; i++) {
+		double used = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+
+		benchmark::DoNotOptimize(work(i));
+		least = std::min(least, clock_ns(CLOCK_THREAD_CPUTIME_ID) - used);
+	}
+	return static_cast<std::uint32_t>(WORK_NS * work_steps / least + 0.5);
+}
+
+void work(benchmark::State &state)
+{
+	static const std::uint32_t steps = calibrate();
+	struct vd_function function = make_function("work");
+	double cpu = 0, wall = 0;
+
+	work_steps = steps;
+	function.decide = accept_after_work;
+	for (auto _ : state) {
+		run used = run_engine(function, static_cast<unsigned>(state.range(0)), 0, 1);
+
+		if (used.cpu_ns < 0) {
+			state.SkipWithError("the engine failed, or did not answer every packet once");
+			return;
+		}
+		state.SetIterationTime(used.wall_ns * 1e-9);
+		cpu += used.cpu_ns;
+		wall += used.wall_ns;
+	}
+	state.counters["cpu_ns"] = cpu / static_cast<double>(state.iterations());
+	state.counters["packets_per_s"] = 1e9 * static_cast<double>(state.iterations()) / wall;
+}
+
+// ---- first: a table of flows ----
+
+// The worker's own clock, read at the start of the first burst behind each of two places.
+struct span {
+	std::uint64_t from, to; // packets that came before
+	double from_ns, to_ns;
+};
+
+struct vd_function first;
+std::uint64_t decided;
+struct span span;
+
+void pass_by(std::uint64_t &place, double &ns)
+{
+	if (ns || decided < place)
+		return;
+	place = decided;
+	ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
+void decide_first(struct vd_packet *const *packets, enum vd_verdict *verdicts, unsigned count, void *state)
+{
+	pass_by(span.from, span.from_ns);
+	pass_by(span.to, span.to_ns);
+	decided += count;
+	first.decide_burst(packets, verdicts, count, state);
+}
+
+// The one that was built with this program.
+bool load_first()
+{
+	std::string path = std::filesystem::canonical("/proc/self/exe").parent_path() / "../../functions/first.so";
+	struct vd_loaded loaded;
+	struct vd_error error;
+
+	if (first.abi)
+		return true;
+	if (vd_load_function(path.c_str(), &loaded, &error))
+		return false;
+	first = *loaded.function; // its library stays
+	return first.decide_burst;
+}
+
+// The first counter is that of flows that came into the table: those that had to go for others are few.
+bool is_table_good(struct vd_engine *engine, unsigned flows)
+{
+	struct vd_function_stats stats;
+
+	return vd_engine_function_stats(engine, &stats, 1) == 1 && stats.verdicts[VD_NEXT] == stats.packets &&
+	       stats.counters[0] <= flows + flows / 100;
+}
+
+// ns of CPU for a packet, or a negative number: something went wrong.
+double run_first(unsigned flows)
+{
+	const std::uint64_t packets = flows + FIRST_PACKETS;
+	struct vd_engine_options options = {};
+	struct vd_function function = first;
+	struct vd_engine *engine;
+	struct vd_error error;
+	struct vd_port *port = make_port(0, packets, flows);
+
+	options.default_verdict = VD_ACCEPT;
+	options.fault_verdict = VD_DROP;
+	options.workers = 1;
+	function.decide_burst = decide_first;
+	decided = 0;
+	span = {flows, packets - VD_BURST_MAX, 0, 0};
+	if (!port || vd_engine_create(&engine, &options, &error))
+		return -1;
+	bool is_good = !vd_engine_add_function(engine, &function, FIRST_ARGUMENTS, &error) &&
+		       !vd_engine_add_port(engine, port, &error) && !vd_engine_run(engine, &error) &&
+		       has_answered_all(port, packets) && is_table_good(engine, flows);
+
+	vd_engine_destroy(engine);
+	return is_good && span.to_ns ? (span.to_ns - span.from_ns) / static_cast<double>(span.to - span.from) : -1;
+}
+
+void first_flows(benchmark::State &state)
+{
+	double cpu = 0;
+
+	if (!load_first())
+		return state.SkipWithError("the function first cannot be loaded");
+	for (auto _ : state) {
+		double used = run_first(static_cast<unsigned>(state.range(0)));
+
+		if (used < 0) {
+			state.SkipWithError("the engine failed, or flows were not in the table");
+			return;
+		}
+		state.SetIterationTime(used * 1e-9);
+		cpu += used;
+	}
+	state.counters["cpu_ns"] = cpu / static_cast<double>(state.iterations());
+	state.counters["own_ns"] = cpu / static_cast<double>(state.iterations()) - port_ns();
+}
+
+void add_workers(benchmark::internal::Benchmark *benchmark)
+{
+	cpu_set_t cpus;
+	int count = sched_getaffinity(0, sizeof cpus, &cpus) ? 1 : CPU_COUNT(&cpus);
+
+	for (int workers = 1; workers <= count && workers <= VD_ENGINE_WORKERS_MAX; workers++)
+		benchmark->Arg(workers);
 }
 
 } // namespace
@@ -184,6 +383,17 @@ BENCHMARK(engine)
 	->Args({2, 0, 2})
 	->UseManualTime()
 	->Iterations(5)
+	->Unit(benchmark::kNanosecond);
+BENCHMARK(work)->ArgName("workers")->Apply(add_workers)->UseManualTime()->Iterations(5)->Unit(benchmark::kNanosecond);
+BENCHMARK(first_flows)
+	->Name("first")
+	->ArgName("flows")
+	->Arg(1)
+	->Arg(1000)
+	->Arg(30000)
+	->Arg(MANY_FLOWS)
+	->UseManualTime()
+	->Iterations(3)
 	->Unit(benchmark::kNanosecond);
 
 BENCHMARK_MAIN();

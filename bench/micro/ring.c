@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-#include "ring.h"
-
-#include <sched.h>
 #include <stdlib.h>
 
 #include "lib/ring/spsc.h"
 
-/* How often an end looks again before it lets another thread run: that may be the other end, on the same CPU. */
-#define LOOKS 1000u
+static inline uint32_t push(struct vd_ring_spsc *ring, const uint32_t *entries, uint32_t count)
+{
+	return vd_ring_spsc_push_burst(ring, entries, count);
+}
 
-struct vd_ring_spsc *ring_make(uint32_t capacity)
+static inline uint32_t pop(struct vd_ring_spsc *ring, uint32_t *entries, uint32_t count)
+{
+	return vd_ring_spsc_pop_burst(ring, entries, count);
+}
+
+#include "ring_loops.h"
+
+static void *make(uint32_t capacity)
 {
 	struct vd_ring_spsc *ring = aligned_alloc(VD_CACHE_LINE, vd_ring_spsc_size(capacity));
 
@@ -20,75 +26,15 @@ struct vd_ring_spsc *ring_make(uint32_t capacity)
 	return ring;
 }
 
-static uint32_t smaller(uint32_t a, uint32_t b)
-{
-	return a < b ? a : b;
-}
+static const struct ring_kind ring_verdict = {"verdict", make, pass, consume, produce};
 
-static void number(uint32_t *entries, uint32_t first, uint32_t count)
-{
-	for (uint32_t i = 0; i < count; i++)
-		entries[i] = first + i;
-}
-
-static bool is_numbered(const uint32_t *entries, uint32_t first, uint32_t count)
-{
-	uint32_t differences = 0;
-
-	for (uint32_t i = 0; i < count; i++)
-		differences |= entries[i] ^ (first + i);
-	return !differences;
-}
-
-bool ring_pass(struct vd_ring_spsc *ring, uint32_t burst, uint32_t count)
-{
-	uint32_t entries[RING_BURST_MAX];
-	bool is_good = true;
-
-	for (uint32_t done = 0; is_good && done < count; done += burst) {
-		uint32_t now = smaller(burst, count - done);
-
-		number(entries, done, now);
-		is_good = vd_ring_spsc_push_burst(ring, entries, now) == now &&
-			  vd_ring_spsc_pop_burst(ring, entries, burst) == now && is_numbered(entries, done, now);
-	}
-	return is_good;
-}
-
-static void look_again(uint32_t *looks)
-{
-	if (++*looks % LOOKS == 0)
-		sched_yield();
-}
-
-void ring_produce(struct vd_ring_spsc *ring, uint32_t burst, uint32_t count)
-{
-	uint32_t entries[RING_BURST_MAX], looks = 0;
-
-	for (uint32_t done = 0; done < count;) {
-		uint32_t now = smaller(burst, count - done), pushed;
-
-		number(entries, done, now);
-		pushed = vd_ring_spsc_push_burst(ring, entries, now);
-		done += pushed;
-		if (!pushed)
-			look_again(&looks);
-	}
-}
-
-bool ring_consume(struct vd_ring_spsc *ring, uint32_t burst, uint32_t count)
-{
-	uint32_t entries[RING_BURST_MAX], looks = 0;
-	bool is_good = true;
-
-	/* to the end, also when something is wrong: the producer must not wait for ever */
-	for (uint32_t done = 0; done < count;) {
-		uint32_t popped = vd_ring_spsc_pop_burst(ring, entries, burst);
-
-		is_good = is_good && is_numbered(entries, done, popped);
-		done += popped;
-		if (!popped)
-			look_again(&looks);
-	}
-	return is_good;
-}
+const struct ring_kind *const ring_kinds[] = {
+	&ring_verdict,
+#if HAS_DPDK
+	&ring_rte,
+#endif
+#if HAS_CK
+	&ring_ck,
+#endif
+	NULL,
+};

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lib/ring/spsc.h for a C++ program: C11 atomics are not C++. Loops and not single calls, so that what is inline in the
- * engine is inline here.
+ * Rings for a C++ program: C11 atomics are not C++. Loops and not single calls, so that what is inline where a ring is used
+ * is inline here.
+ *
+ *	ring.c		lib/ring/spsc.h
+ *	ring_rte.c	DPDK's rte_ring, if its headers were there when it was built
+ *	ring_ck.c	Concurrency Kit's ck_ring, likewise
+ *	ring_loops.h	the loops, the same for all
  */
 #ifndef VERDICT_BENCH_RING_H
 #define VERDICT_BENCH_RING_H
@@ -15,17 +20,25 @@ extern "C" {
 
 #define RING_BURST_MAX 64u
 
-struct vd_ring_spsc;
+/* All move numbers of 32 bits, from one producer to one consumer. */
+struct ring_kind {
+	const char *name;
 
-/* An empty one, or NULL; free() it. */
-struct vd_ring_spsc *ring_make(uint32_t capacity);
+	/* An empty one for `capacity` entries, a power of two, or one less; NULL: no memory. free() it. */
+	void *(*make)(uint32_t capacity);
 
-/* Each moves the numbers 0 to count - 1 in bursts. False: they did not come out in order. */
-bool ring_pass(struct vd_ring_spsc *ring, uint32_t burst, uint32_t count); /* in this thread, a burst in, a burst out */
-bool ring_consume(struct vd_ring_spsc *ring, uint32_t burst, uint32_t count); /* waits for what is not there yet */
+	/* Each moves the numbers 0 to count - 1 in bursts. False: they did not come out in order. */
+	bool (*pass)(void *ring, uint32_t burst, uint32_t count);    /* in this thread, a burst in, a burst out */
+	bool (*consume)(void *ring, uint32_t burst, uint32_t count); /* waits for what is not there yet */
 
-/* The other end for ring_consume(), in another thread. */
-void ring_produce(struct vd_ring_spsc *ring, uint32_t burst, uint32_t count);
+	/* The other end for consume(), in another thread. */
+	void (*produce)(void *ring, uint32_t burst, uint32_t count);
+};
+
+extern const struct ring_kind ring_rte, ring_ck;
+
+/* Ours, and those that there are; NULL ends them. */
+extern const struct ring_kind *const ring_kinds[];
 
 #ifdef __cplusplus
 }

@@ -607,6 +607,11 @@ static void wrong_options_are_refused(void **state)
 	REFUSED(queue, 65536);
 	REFUSED(silent_at_end, true);
 #undef REFUSED
+	options = (struct vd_sim_options)VD_SIM_OPTIONS_INIT;
+	options.bench = true;
+	options.flows = VD_SIM_BENCH_FLOWS_MAX + 1;
+	assert_int_equal(vd_port_sim_create(&port, &options), -EINVAL);
+	assert_null(port);
 }
 
 static void the_cheap_kind_counts(void **state)
