@@ -52,7 +52,10 @@ ifneq ($(filter $(BUILD),plain asan ubsan tsan),$(BUILD))
 $(error BUILD is one of plain, asan, ubsan, tsan, not '$(BUILD)')
 endif
 
-CPPFLAGS_ALL := -I. -Ilib/include -D_GNU_SOURCE -DVERDICT_VERSION='"$(VERSION)"' $(CPPFLAGS)
+# probes for tracing, if systemtap-sdt-dev is there; PROBES=0 leaves them out
+PROBES ?= $(if $(shell printf '\043include <sys/sdt.h>\n' | $(CC) -E -x c - >/dev/null 2>&1 && echo y),1,0)
+
+CPPFLAGS_ALL := -I. -Ilib/include -D_GNU_SOURCE -DVERDICT_VERSION='"$(VERSION)"' -DHAS_SDT=$(PROBES) $(CPPFLAGS)
 CFLAGS_ALL = -std=gnu11 $(WARNINGS) -fPIC -fvisibility=hidden -pthread -MMD -MP $(SANITIZE) $(CFLAGS)
 CXXFLAGS_ALL = -std=c++17 -Wall -Wextra -pthread -MMD -MP $(SANITIZE) $(CXXFLAGS)
 LDFLAGS_ALL = -pthread $(SANITIZE) $(LDFLAGS)
