@@ -4,6 +4,7 @@
 #   make demo         see it work on real packets, in a minute (root, or a user namespace)
 #   make check        all tests: unit, sim, kernel, command, sanitizers, benchmark smoke (root for all of it)
 #   make test         unit, sim, kernel and command tests of this build only
+#   make profile      where an engine under load spends its time: flame graphs and tables, in build/plain/profile (root, perf)
 #   make bench        micro-benchmarks and end-to-end runs; BENCH_SECONDS=N for longer ones
 #   make asan ubsan tsan   the same build under a sanitizer, in build/asan ...
 #   make arm64        the tests of what is written for arm64, by a cross compiler
@@ -123,7 +124,7 @@ IPQ_PROGRAMS := $(patsubst test/ipq/%.c,$(OUT)/test/ipq/%,$(wildcard test/ipq/*.
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all lib test-programs bench-programs help clean demo check test bench fuzz asan ubsan tsan install uninstall lint arm64 FORCE
+.PHONY: all lib test-programs bench-programs help clean demo check test bench profile fuzz asan ubsan tsan install uninstall lint arm64 FORCE
 
 lib: $(LIB_STATIC) $(LIB_SHARED) $(OUT)/libverdict.so $(OUT)/verdict.pc $(IPQ_STATIC) $(IPQ_SHARED) $(OUT)/libipq.so $(OUT)/libipq.pc
 test-programs: $(TESTS) $(TEST_FUNCTIONS) $(IPQ_PROGRAMS)
@@ -283,6 +284,9 @@ test: all test-programs
 bench: all bench-programs
 	$(Q)bench/run
 
+profile: all
+	$(Q)bench/profile
+
 # ---- install: every file is named once, for both ways ----
 
 MAN_PAGES := $(wildcard tools/man/*.[1-9])
@@ -331,6 +335,7 @@ uninstall:
 # ---- what can be seen without running it ----
 
 SCRIPTS := tools/demo tools/check tools/install-deps tools/ipq-compat tools/completion/verdict .ci/run bench/run bench/report \
+	bench/profile bench/flamegraph \
 	bench/net/drain bench/net/live bench/net/footprint bench/net/script.sh $(wildcard test/command/*.sh) test/support/shell.sh
 
 lint:
