@@ -301,6 +301,7 @@ install: all
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/verdict $(DESTDIR)$(FUNCTIONDIR)
 	install -m 755 $(OUT)/verdict $(DESTDIR)$(BINDIR)/verdict
 	install -m 755 tools/ipq-compat $(DESTDIR)$(BINDIR)/ipq-compat
+	install -m 755 tools/trace $(DESTDIR)$(BINDIR)/verdict-trace
 	install -m 644 $(LIB_STATIC) $(DESTDIR)$(LIBDIR)/libverdict.a
 	install -m 644 $(LIB_SHARED) $(DESTDIR)$(LIBDIR)/$(notdir $(LIB_SHARED))
 	ln -sf $(notdir $(LIB_SHARED)) $(DESTDIR)$(LIBDIR)/$(LIB_SONAME)
@@ -321,7 +322,7 @@ install: all
 	install -D -m 644 README.md $(DESTDIR)$(DOCDIR)/README.md
 
 uninstall:
-	rm -f $(DESTDIR)$(BINDIR)/verdict $(DESTDIR)$(BINDIR)/ipq-compat
+	rm -f $(DESTDIR)$(BINDIR)/verdict $(DESTDIR)$(BINDIR)/ipq-compat $(DESTDIR)$(BINDIR)/verdict-trace
 	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libverdict.a $(notdir $(LIB_SHARED)) $(LIB_SONAME) libverdict.so pkgconfig/verdict.pc)
 	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libipq.a $(notdir $(IPQ_SHARED)) $(IPQ_SONAME) libipq.so pkgconfig/libipq.pc)
 	rm -f $(addprefix $(DESTDIR)$(INCLUDEDIR)/,$(IPQ_HEADERS))
@@ -334,9 +335,8 @@ uninstall:
 
 # ---- what can be seen without running it ----
 
-SCRIPTS := tools/demo tools/check tools/install-deps tools/ipq-compat tools/completion/verdict .ci/run bench/run bench/report \
-	bench/profile bench/flamegraph \
-	bench/net/drain bench/net/live bench/net/footprint bench/net/script.sh $(wildcard test/command/*.sh) test/support/shell.sh
+SCRIPTS := tools/demo tools/check tools/install-deps tools/ipq-compat tools/trace tools/completion/verdict .ci/run bench/run bench/report \
+	bench/profile bench/flamegraph bench/net/drain bench/net/live bench/net/footprint bench/net/script.sh $(wildcard test/command/*.sh) test/support/shell.sh
 
 lint:
 	shellcheck -x $(SCRIPTS)
