@@ -195,7 +195,7 @@ has_probes() {
 }
 
 is_bound() {
-	[ -s /proc/net/netfilter/nfnetlink_queue ]
+	grep -q . /proc/net/netfilter/nfnetlink_queue
 }
 
 background unshare --net -- sleep 600
