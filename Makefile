@@ -4,6 +4,7 @@
 #   make demo         see it work on real packets, in a minute (root, or a user namespace)
 #   make check        all tests: unit, sim, kernel, command, sanitizers, benchmark smoke (root for all of it)
 #   make test         unit, sim, kernel and command tests of this build only
+#   make profile      where an engine under load spends its time: flame graphs and tables, in build/plain/profile (root, perf)
 #   make bench        micro-benchmarks and end-to-end runs; BENCH_SECONDS=N for longer ones
 #   make asan ubsan tsan   the same build under a sanitizer, in build/asan ...
 #   make arm64        the tests of what is written for arm64, by a cross compiler
@@ -52,7 +53,10 @@ ifneq ($(filter $(BUILD),plain asan ubsan tsan),$(BUILD))
 $(error BUILD is one of plain, asan, ubsan, tsan, not '$(BUILD)')
 endif
 
-CPPFLAGS_ALL := -I. -Ilib/include -D_GNU_SOURCE -DVERDICT_VERSION='"$(VERSION)"' $(CPPFLAGS)
+# probes for tracing, if systemtap-sdt-dev is there; PROBES=0 leaves them out
+PROBES ?= $(if $(shell printf '\043include <sys/sdt.h>\n' | $(CC) -E -x c - >/dev/null 2>&1 && echo y),1,0)
+
+CPPFLAGS_ALL := -I. -Ilib/include -D_GNU_SOURCE -DVERDICT_VERSION='"$(VERSION)"' -DHAS_SDT=$(PROBES) $(CPPFLAGS)
 CFLAGS_ALL = -std=gnu11 $(WARNINGS) -fPIC -fvisibility=hidden -pthread -MMD -MP $(SANITIZE) $(CFLAGS)
 CXXFLAGS_ALL = -std=c++17 -Wall -Wextra -pthread -MMD -MP $(SANITIZE) $(CXXFLAGS)
 LDFLAGS_ALL = -pthread $(SANITIZE) $(LDFLAGS)
@@ -121,7 +125,7 @@ IPQ_PROGRAMS := $(patsubst test/ipq/%.c,$(OUT)/test/ipq/%,$(wildcard test/ipq/*.
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all lib test-programs bench-programs help clean demo check test bench fuzz asan ubsan tsan install uninstall lint arm64 FORCE
+.PHONY: all lib test-programs bench-programs help clean demo check test bench profile fuzz asan ubsan tsan install uninstall lint arm64 FORCE
 
 lib: $(LIB_STATIC) $(LIB_SHARED) $(OUT)/libverdict.so $(OUT)/verdict.pc $(IPQ_STATIC) $(IPQ_SHARED) $(OUT)/libipq.so $(OUT)/libipq.pc
 test-programs: $(TESTS) $(TEST_FUNCTIONS) $(IPQ_PROGRAMS)
@@ -284,6 +288,9 @@ test: all test-programs
 bench: all bench-programs
 	$(Q)bench/run
 
+profile: all
+	$(Q)bench/profile
+
 # ---- install: every file is named once, for both ways ----
 
 MAN_PAGES := $(wildcard tools/man/*.[1-9])
@@ -298,6 +305,7 @@ install: all
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/verdict $(DESTDIR)$(FUNCTIONDIR)
 	install -m 755 $(OUT)/verdict $(DESTDIR)$(BINDIR)/verdict
 	install -m 755 tools/ipq-compat $(DESTDIR)$(BINDIR)/ipq-compat
+	install -m 755 tools/trace $(DESTDIR)$(BINDIR)/verdict-trace
 	install -m 644 $(LIB_STATIC) $(DESTDIR)$(LIBDIR)/libverdict.a
 	install -m 644 $(LIB_SHARED) $(DESTDIR)$(LIBDIR)/$(notdir $(LIB_SHARED))
 	ln -sf $(notdir $(LIB_SHARED)) $(DESTDIR)$(LIBDIR)/$(LIB_SONAME)
@@ -318,7 +326,7 @@ install: all
 	install -D -m 644 README.md $(DESTDIR)$(DOCDIR)/README.md
 
 uninstall:
-	rm -f $(DESTDIR)$(BINDIR)/verdict $(DESTDIR)$(BINDIR)/ipq-compat
+	rm -f $(DESTDIR)$(BINDIR)/verdict $(DESTDIR)$(BINDIR)/ipq-compat $(DESTDIR)$(BINDIR)/verdict-trace
 	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libverdict.a $(notdir $(LIB_SHARED)) $(LIB_SONAME) libverdict.so pkgconfig/verdict.pc)
 	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libipq.a $(notdir $(IPQ_SHARED)) $(IPQ_SONAME) libipq.so pkgconfig/libipq.pc)
 	rm -f $(addprefix $(DESTDIR)$(INCLUDEDIR)/,$(IPQ_HEADERS))
@@ -331,8 +339,8 @@ uninstall:
 
 # ---- what can be seen without running it ----
 
-SCRIPTS := tools/demo tools/check tools/install-deps tools/ipq-compat tools/completion/verdict .ci/run bench/run bench/report \
-	bench/net/drain bench/net/live bench/net/footprint bench/net/script.sh $(wildcard test/command/*.sh) test/support/shell.sh
+SCRIPTS := tools/demo tools/check tools/install-deps tools/ipq-compat tools/trace tools/completion/verdict .ci/run bench/run bench/report \
+	bench/profile bench/flamegraph bench/net/drain bench/net/live bench/net/footprint bench/net/script.sh $(wildcard test/command/*.sh) test/support/shell.sh
 
 lint:
 	shellcheck -x $(SCRIPTS)

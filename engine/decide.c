@@ -3,6 +3,7 @@
  * A burst through the chain: what functions edited is completed, once, when all of them have seen it; senders of rejected
  * packets are told; and its accounts.
  */
+#include "engine/probes.h"
 #include "engine/state.h"
 #include "lib/packet/packet.h"
 
@@ -41,6 +42,7 @@ void vd_decide(struct vd_worker *worker, struct vd_lane *lane, struct vd_packet 
 	struct vd_outcome outcome;
 	unsigned refused = 0;
 
+	VD_PROBE(decide_begin, lane, packets, count);
 	vd_chain_decide(&worker->engine->chain, worker->index, lane->index, packets, count, &outcome);
 	for (unsigned i = 0; i < count; i++)
 		if (packets[i]->edited || packets[i]->edit_refused)
@@ -53,6 +55,7 @@ void vd_decide(struct vd_worker *worker, struct vd_lane *lane, struct vd_packet 
 		vd_tally_add(&tally->faults, outcome.faults);
 	if (refused)
 		vd_tally_add(&tally->edits_refused, refused);
+	VD_PROBE(decide_end, lane, packets, count);
 }
 
 void vd_decide_and_send(struct vd_worker *worker, struct vd_lane *lane, struct vd_packet *const *packets, unsigned count,

@@ -5,12 +5,14 @@
  */
 #include <assert.h>
 
+#include "engine/probes.h"
 #include "engine/state.h"
 
 void vd_dispatch(struct vd_lane *lane, struct vd_packet *const *packets, unsigned count)
 {
 	uint32_t shards = 0;
 
+	VD_PROBE(dispatch, lane, packets, count);
 	/* before the first push: whoever finishes a packet must not be ahead of this count */
 	vd_tally_add(&lane->dispatched, count);
 	for (unsigned i = 0; i < count; i++) {

@@ -9,6 +9,7 @@
 #include <poll.h>
 
 #include "engine/clock.h"
+#include "engine/probes.h"
 #include "engine/state.h"
 #include "lib/packet/packet.h"
 
@@ -157,6 +158,7 @@ unsigned vd_reader_turn(struct vd_worker *worker, struct vd_lane *lane, bool wai
 
 	if (!count)
 		return 0;
+	VD_PROBE(read, lane, lane->free, count);
 	parse(lane, count);
 	in_flight = vd_lane_in_flight(lane);
 	if (!in_flight && is_light(engine, lane, count)) {

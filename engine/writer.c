@@ -8,6 +8,7 @@
  */
 #include <assert.h>
 
+#include "engine/probes.h"
 #include "engine/state.h"
 
 void vd_send(struct vd_engine *engine, struct vd_sender *sender, struct vd_lane *lane, struct vd_packet *const *packets,
@@ -22,7 +23,9 @@ void vd_send(struct vd_engine *engine, struct vd_sender *sender, struct vd_lane 
 		rewritten += packets[i]->changed & VD_CHANGED_DATA && packets[i]->verdict != VD_DROP &&
 			     packets[i]->verdict != VD_REJECT;
 	}
+	VD_PROBE(send_begin, lane, packets, count);
 	result = lane->port->operations->send(lane->port, packets, count, are_all, sender->scratch);
+	VD_PROBE(send_end, lane, packets, count);
 	if (result) {
 		vd_engine_fail_port(engine, lane->port, result, "verdicts cannot be sent");
 		return;

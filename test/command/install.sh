@@ -43,7 +43,7 @@ expect_exit 0 "make install" make_here install
 if [ "$failed" -ne 0 ]; then finish; fi
 (cd "$there" && find . -type f -o -type l) | sort >"$scratch/installed"
 
-for file in bin/verdict bin/ipq-compat lib/libverdict.a lib/libverdict.so lib/libverdict.so.0 lib/pkgconfig/verdict.pc include/verdict/engine.h \
+for file in bin/verdict bin/ipq-compat bin/verdict-trace lib/libverdict.a lib/libverdict.so lib/libverdict.so.0 lib/pkgconfig/verdict.pc include/verdict/engine.h \
 	include/verdict/function.h include/verdict/packet.h lib/verdict/functions/accept.so lib/verdict/functions/match.so \
 	share/bash-completion/completions/verdict share/doc/verdict/README.md; do
 	expect_file "$prefix/$file" "$file"
