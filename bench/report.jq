@@ -7,6 +7,7 @@ def environment: $environment[0];
 def drain: $drain[0];
 def drain_one_cpu: $drain_one_cpu[0];
 def libipq: $libipq[0];
+def bounds: $limits[0];
 def live: $live[0];
 def engine: $engine[0];
 def function: $function[0];
@@ -54,6 +55,23 @@ def full_queue:
 	("Programs take turns, for \(drain.rounds) rounds. Figures are medians, in parentheses the least and the greatest. The ratio
 	is that to the first program in the same round, because a machine's speed wanders." | paragraph),
 	(drain | part("All CPUs")), (drain_one_cpu | part("One CPU"));
+
+def what_the_kernel_allows:
+	("What the kernel allows" | heading),
+	("sudo bench/net/drain --limits --rounds \(bounds.rounds)" | command),
+	("Bare loops receive packets in bursts and answer them in bursts, without looking at any, deciding, counting, or reading an
+	error (`bench/net/bare.c`). *one*: one thread, 64 packets in one message. *separate*: a message for each. *pipeline*: one
+	thread receives and one answers, 64 packets in one message. *free*: two threads, each receives and answers bursts, and the
+	packets of a flow leave in any order. No engine can be faster than the best of them, but by doing less." | paragraph),
+	(bounds | drain_table),
+	(bounds | .summary as $all |
+	 def best($verdict; $names): [$all[] | select(.verdict == $verdict and (.program | IN($names[]))) | .kpps] | max;
+	 def share($verdict; $program; $names): "\(percent([$all[] | select(.verdict == $verdict and .program == $program) | .kpps][0];
+		best($verdict; $names); 0))";
+	 ["bare, one", "bare, separate"] as $one | ($one + ["bare, pipeline", "bare, free"]) as $any |
+	 "Of the best bare loop's speed verdict reaches \(share("accept"; "verdict"; $any)) (ACCEPT) and
+	 \(share("drop"; "verdict"; $any)) (DROP) with two workers, and with one worker, of the best with one thread,
+	 \(share("accept"; "verdict, one worker"; $one)) and \(share("drop"; "verdict, one worker"; $one))." | paragraph);
 
 def old_programs:
 	("Programs that use libipq" | heading),
@@ -269,4 +287,4 @@ def closing:
 	`bench/report` writes this file from them; `bench/report --check` says whether it is up to date." | paragraph);
 
 "<!-- written by bench/report from bench/results, not by hand -->",
-claims, machine, full_queue, live_traffic, old_programs, engine_alone, workers, tables, functions, messages, parts, rings, checksums, taken, limits, closing
+claims, machine, full_queue, what_the_kernel_allows, live_traffic, old_programs, engine_alone, workers, tables, functions, messages, parts, rings, checksums, taken, limits, closing
