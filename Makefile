@@ -71,7 +71,7 @@ endif
 MNL_CFLAGS := $(shell $(PKG_CONFIG) --cflags libmnl 2>/dev/null)
 MNL_LIBS := $(shell $(PKG_CONFIG) --libs libmnl 2>/dev/null)
 LIB_LIBS := $(shell $(PKG_CONFIG) --libs libmnl libpcap 2>/dev/null) -ldl
-TOOL_LIBS := $(shell $(PKG_CONFIG) --libs jansson 2>/dev/null)
+TOOL_LIBS := $(shell $(PKG_CONFIG) --libs jansson 2>/dev/null) -lm
 # what benchmarks compare with, if it is there: libdpdk-dev, of which headers are enough, and libisal-dev
 DPDK_CFLAGS := $(shell $(PKG_CONFIG) --exists libdpdk 2>/dev/null && echo -DHAS_DPDK=1 && $(PKG_CONFIG) --cflags libdpdk)
 ISAL_CFLAGS := $(shell $(PKG_CONFIG) --exists libisal 2>/dev/null && echo -DHAS_ISAL=1 && $(PKG_CONFIG) --cflags libisal)

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * verdict bench: what many rounds say together, the machine they ran on, and what a reader has to know of both.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "tools/bench.h"
+
+#define LATE_NS 1000000u /* a sender that is more behind than this says little of latencies */
+
+static int compare(const void *one, const void *other)
+{
+	double a = *(const double *)one, b = *(const double *)other;
+
+	return (a > b) - (a < b);
+}
+
+struct bench_spread bench_spread_of(double *values, unsigned count)
+{
+	if (!count)
+		return (struct bench_spread){0};
+	qsort(values, count, sizeof *values, compare);
+	return (struct bench_spread){
+		.median = count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2,
+		.min = values[0],
+		.max = values[count - 1],
+	};
+}
+
+static double rate_of(const struct bench_round *round)
+{
+	return round->seconds > 0 ? (double)round->delivered / round->seconds : 0;
+}
+
+static void add_cpu(struct bench_cpu *sum, const struct bench_cpu *cpu)
+{
+	sum->user += cpu->user;
+	sum->system += cpu->system;
+}
+
+static void divide_cpu(struct bench_cpu *cpu, uint64_t packets)
+{
+	cpu->user = packets ? cpu->user / (double)packets : 0;
+	cpu->system = packets ? cpu->system / (double)packets : 0;
+}
+
+struct bench_summary bench_summarize(const struct bench_series *series)
+{
+	struct bench_summary summary = {0};
+	double sent_rates[BENCH_ROUNDS_MAX], rates[BENCH_ROUNDS_MAX];
+	uint64_t decided;
+
+	for (unsigned i = 0; i < series->count; i++) {
+		const struct bench_round *round = &series->rounds[i];
+
+		summary.sent += round->sent;
+		summary.delivered += round->delivered;
+		summary.out_of_order += round->out_of_order;
+		summary.changed += round->changed;
+		summary.receiver_lost += round->receiver_lost;
+		summary.dropped_by_verdict += round->dropped_by_verdict;
+		summary.queue_lost += round->queue_lost;
+		if (round->late_p99_ns > summary.late_p99_ns)
+			summary.late_p99_ns = round->late_p99_ns;
+		add_cpu(&summary.sender, &round->sender);
+		add_cpu(&summary.program, &round->program);
+		add_cpu(&summary.receiver, &round->receiver);
+		sent_rates[i] = round->send_seconds > 0 ? (double)round->sent / round->send_seconds : 0;
+		rates[i] = rate_of(round);
+	}
+	summary.lost = summary.sent - summary.delivered;
+	summary.loss = summary.sent ? (double)summary.lost / (double)summary.sent : 0;
+	/* what a function dropped has cost as much to decide */
+	decided = summary.delivered + summary.dropped_by_verdict;
+	divide_cpu(&summary.sender, summary.sent);
+	divide_cpu(&summary.program, decided);
+	divide_cpu(&summary.receiver, summary.delivered);
+	summary.sent_rate = bench_spread_of(sent_rates, series->count);
+	summary.rate = bench_spread_of(rates, series->count);
+	summary.is_noisy = summary.rate.max > BENCH_NOISY * summary.rate.min;
+	return summary;
+}
+
+bool bench_ratio(const struct bench_case *one, struct bench_spread *ratio)
+{
+	const struct bench_series *verdict = &one->series[BENCH_VERDICT], *yardstick = &one->series[BENCH_YARDSTICK];
+	double ratios[BENCH_ROUNDS_MAX];
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < verdict->count && i < yardstick->count; i++)
+		if (rate_of(&yardstick->rounds[i]) > 0)
+			ratios[count++] = rate_of(&verdict->rounds[i]) / rate_of(&yardstick->rounds[i]);
+	*ratio = bench_spread_of(ratios, count);
+	return count;
+}
+
+/* ---- the machine ---- */
+
+static void read_cpu(char *text, size_t size)
+{
+	FILE *file = fopen("/proc/cpuinfo", "re");
+	char line[256];
+
+	snprintf(text, size, "unknown");
+	while (file && fgets(line, sizeof line, file))
+		if (!strncmp(line, "model name", 10) && strchr(line, ':')) {
+			line[strcspn(line, "\n")] = '\0';
+			snprintf(text, size, "%s", strchr(line, ':') + 2);
+			break;
+		}
+	if (file)
+		fclose(file);
+}
+
+/* Of the sources that this program was built from, if it lies in their tree and git is there. */
+static void read_commit(char *text, size_t size)
+{
+	char path[512], command[sizeof path + 128];
+	ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+	FILE *pipe;
+
+	*text = '\0';
+	if (length < 0)
+		return;
+	path[length] = '\0';
+	/* build/plain/verdict, and no quote in the path that would have to be quoted */
+	if (!strstr(path, "/build/") || strchr(path, '\''))
+		return;
+	*strstr(path, "/build/") = '\0';
+	snprintf(command, sizeof command, "git -C '%s' describe --always --dirty --abbrev=12 --match= 2>/dev/null", path);
+	pipe = popen(command, "re");
+	if (!pipe)
+		return;
+	if (fgets(text, (int)size, pipe))
+		text[strcspn(text, "\n")] = '\0';
+	pclose(pipe);
+}
+
+void bench_machine_read(struct bench_machine *machine)
+{
+	struct utsname name;
+
+	read_cpu(machine->cpu, sizeof machine->cpu);
+	read_commit(machine->commit, sizeof machine->commit);
+	if (!uname(&name))
+		snprintf(machine->kernel, sizeof machine->kernel, "%.40s %.60s %.20s", name.sysname, name.release, name.machine);
+	machine->cpus = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+/* ---- what a reader has to know ---- */
+
+static const char *warn_series(const struct bench_traffic *traffic, enum bench_program program,
+			       const struct bench_summary *summary, unsigned *index, char *text, size_t size)
+{
+	const char *name = bench_program_names[program];
+	char kind[96];
+
+	bench_describe(kind, sizeof kind, traffic);
+	if (summary->is_noisy && !(*index)--) {
+		snprintf(text, size, "%s, %s: the machine was too noisy to conclude: rounds of the same made %.0f to %.0f packets/s",
+			 kind, name, summary->rate.min, summary->rate.max);
+		return text;
+	}
+	if (traffic->rate && summary->sent_rate.median < 0.98 * (double)traffic->rate && !(*index)--) {
+		snprintf(text, size, "%s, %s: the sender only reached %.0f packets/s, so more was not offered", kind, name,
+			 summary->sent_rate.median);
+		return text;
+	}
+	if (traffic->rate && summary->late_p99_ns > LATE_NS && !(*index)--) {
+		snprintf(text, size, "%s, %s: the sender was up to %.1f ms late itself (p99), which is part of the latencies", kind,
+			 name, (double)summary->late_p99_ns / 1e6);
+		return text;
+	}
+	if (summary->receiver_lost && !(*index)--) {
+		snprintf(text, size, "%s, %s: the receiver of the measurement lost %" PRIu64 " packets itself", kind, name,
+			 summary->receiver_lost);
+		return text;
+	}
+	return NULL;
+}
+
+const char *bench_warning(const struct bench *bench, unsigned index, char *text, size_t size)
+{
+	const char *warning = NULL;
+
+	if (bench->machine.cpus == 1 && !index--)
+		return "this machine has one CPU: the sender and the receiver take their time from what is measured";
+	for (unsigned i = 0; i < bench->case_count && !warning; i++)
+		for (unsigned program = 0; program < BENCH_PROGRAM_COUNT && !warning; program++) {
+			struct bench_summary summary = bench_summarize(&bench->cases[i].series[program]);
+
+			if (bench->cases[i].series[program].count)
+				warning = warn_series(&bench->cases[i].traffic, program, &summary, &index, text, size);
+		}
+	return warning;
+}
