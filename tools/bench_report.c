@@ -27,14 +27,14 @@ static const char STYLE[] =
 	".w{stroke:var(--text);stroke-width:1.5}.s{fill:none;stroke-width:2.2;stroke-linejoin:round}\n"
 	".s.p0{stroke:var(--p0)}.s.p1{stroke:var(--p1);stroke-dasharray:8 4}.s.p2{stroke:var(--p2);stroke-dasharray:2 4}\n"
 	".f.p0{fill:var(--p0)}.f.p1{fill:var(--p1)}.f.p2{fill:var(--p2)}\n"
-	".table{overflow-x:auto}table{border-collapse:collapse;font-size:.85rem;font-variant-numeric:tabular-nums;width:100%}\n"
-	"th,td{text-align:right;padding:.2rem .6rem;border-bottom:1px solid var(--grid);white-space:nowrap}"
-	"th:first-child,td:first-child{text-align:left}\n"
+	".table{overflow-x:auto}table{border-collapse:collapse;font-size:.8rem;font-variant-numeric:tabular-nums;width:100%}\n"
+	"th,td{text-align:right;padding:.2rem .4rem;border-bottom:1px solid var(--grid);white-space:nowrap}"
+	"th{white-space:normal;vertical-align:bottom}th:first-child,td:first-child{text-align:left}\n"
 	".legend{list-style:none;padding:0;display:flex;flex-wrap:wrap;gap:.3rem 1.5rem}.legend svg{width:2.2rem;height:.8rem}\n"
-	".note{background:var(--note);padding:.6rem 1rem;border-radius:.4rem}.dim{color:var(--dim)}code{font-size:.9em}\n";
+	".note{background:var(--note);padding:.6rem 1rem;border-radius:.4rem}ul.note{padding-left:2rem}.dim{color:var(--dim)}code{font-size:.9em}\n";
 
 static const char *const PROGRAM_TEXTS[BENCH_PROGRAM_COUNT] = {
-	"verdict, with the functions below",
+	"verdict, with these functions",
 	"yardstick: a plain loop, one packet and one verdict at a time",
 	"none: no queue",
 };
@@ -386,6 +386,7 @@ static void show_head(const struct bench *bench, FILE *file)
 	time_t now = time(NULL);
 	char date[32] = "", text[512];
 	const char *warning;
+	bool has_note = false;
 	struct tm parts;
 
 	if (gmtime_r(&now, &parts))
@@ -417,10 +418,13 @@ static void show_head(const struct bench *bench, FILE *file)
 	if (bench->interrupted)
 		fprintf(file, "<p class=\"note\">It was interrupted: what was measured until then is shown.</p>\n");
 	for (unsigned i = 0; (warning = bench_warning(bench, i, text, sizeof text)); i++) {
-		fprintf(file, "<p class=\"note\">");
+		fprintf(file, "%s<li>", i ? "" : "<ul class=\"note\">\n");
 		plot_text(file, warning);
-		fprintf(file, "</p>\n");
+		fprintf(file, "</li>\n");
+		has_note = true;
 	}
+	if (has_note)
+		fprintf(file, "</ul>\n");
 }
 
 static void show_foot(FILE *file)

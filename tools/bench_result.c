@@ -153,31 +153,49 @@ void bench_machine_read(struct bench_machine *machine)
 
 /* ---- what a reader has to know ---- */
 
-static const char *warn_series(const struct bench_traffic *traffic, enum bench_program program,
-			       const struct bench_summary *summary, unsigned *index, char *text, size_t size)
+/* Over all that was measured. */
+struct faults {
+	unsigned series, late_count;
+	uint64_t late_ns, receiver_lost;
+};
+
+static struct faults count_faults(const struct bench *bench)
 {
+	struct faults faults = {0};
+
+	for (unsigned i = 0; i < bench->case_count; i++)
+		for (unsigned program = 0; program < BENCH_PROGRAM_COUNT; program++) {
+			struct bench_summary summary = bench_summarize(&bench->cases[i].series[program]);
+
+			if (!bench->cases[i].series[program].count || !bench->cases[i].traffic.rate)
+				continue;
+			faults.series++;
+			faults.late_count += summary.late_p99_ns > LATE_NS;
+			if (summary.late_p99_ns > faults.late_ns)
+				faults.late_ns = summary.late_p99_ns;
+			faults.receiver_lost += summary.receiver_lost;
+		}
+	return faults;
+}
+
+/* The one number `*index` of those about one series; others make it smaller. */
+static const char *warn_series(const struct bench_case *one, enum bench_program program, unsigned *index, char *text, size_t size)
+{
+	struct bench_summary summary = bench_summarize(&one->series[program]);
 	const char *name = bench_program_names[program];
 	char kind[96];
 
-	bench_describe(kind, sizeof kind, traffic);
-	if (summary->is_noisy && !(*index)--) {
-		snprintf(text, size, "%s, %s: the machine was too noisy to conclude: rounds of the same made %.0f to %.0f packets/s",
-			 kind, name, summary->rate.min, summary->rate.max);
+	if (!one->series[program].count)
+		return NULL;
+	bench_describe(kind, sizeof kind, &one->traffic);
+	if (summary.is_noisy && !(*index)--) {
+		snprintf(text, size, "%s, %s: the machine was too noisy to conclude: its rounds made %.0f to %.0f packets/s", kind,
+			 name, summary.rate.min, summary.rate.max);
 		return text;
 	}
-	if (traffic->rate && summary->sent_rate.median < 0.98 * (double)traffic->rate && !(*index)--) {
+	if (one->traffic.rate && summary.sent_rate.median < 0.98 * (double)one->traffic.rate && !(*index)--) {
 		snprintf(text, size, "%s, %s: the sender only reached %.0f packets/s, so more was not offered", kind, name,
-			 summary->sent_rate.median);
-		return text;
-	}
-	if (traffic->rate && summary->late_p99_ns > LATE_NS && !(*index)--) {
-		snprintf(text, size, "%s, %s: the sender was up to %.1f ms late itself (p99), which is part of the latencies", kind,
-			 name, (double)summary->late_p99_ns / 1e6);
-		return text;
-	}
-	if (summary->receiver_lost && !(*index)--) {
-		snprintf(text, size, "%s, %s: the receiver of the measurement lost %" PRIu64 " packets itself", kind, name,
-			 summary->receiver_lost);
+			 summary.sent_rate.median);
 		return text;
 	}
 	return NULL;
@@ -185,16 +203,22 @@ static const char *warn_series(const struct bench_traffic *traffic, enum bench_p
 
 const char *bench_warning(const struct bench *bench, unsigned index, char *text, size_t size)
 {
+	const struct faults faults = count_faults(bench);
 	const char *warning = NULL;
 
 	if (bench->machine.cpus == 1 && !index--)
 		return "this machine has one CPU: the sender and the receiver take their time from what is measured";
+	if (faults.late_count && !index--) {
+		snprintf(text, size, "in %u of %u cases the sender itself was more than 1 ms late for one packet of 100, at most %.1f ms: "
+			 "that is part of those latencies", faults.late_count, faults.series, (double)faults.late_ns / 1e6);
+		return text;
+	}
+	if (faults.receiver_lost && !index--) {
+		snprintf(text, size, "the receiver of the measurement lost %" PRIu64 " packets itself", faults.receiver_lost);
+		return text;
+	}
 	for (unsigned i = 0; i < bench->case_count && !warning; i++)
-		for (unsigned program = 0; program < BENCH_PROGRAM_COUNT && !warning; program++) {
-			struct bench_summary summary = bench_summarize(&bench->cases[i].series[program]);
-
-			if (bench->cases[i].series[program].count)
-				warning = warn_series(&bench->cases[i].traffic, program, &summary, &index, text, size);
-		}
+		for (unsigned program = 0; program < BENCH_PROGRAM_COUNT && !warning; program++)
+			warning = warn_series(&bench->cases[i], program, &index, text, size);
 	return warning;
 }
