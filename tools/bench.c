@@ -42,7 +42,7 @@ static const char HELP[] =
 	"\n"
 	"what to show; a table in any case\n"
 	"  --json FILE           all numbers, as JSON; - is standard output, instead of the table\n"
-	"  --report FILE         plots and tables, as one page of HTML\n"
+	"  --report FILE         plots and tables, as one page of HTML; - likewise\n"
 	"  --no-progress         no progress bar on a terminal\n"
 	"  --help\n"
 	"\n"
@@ -147,6 +147,11 @@ static int read_options(struct bench_settings *settings, int argc, char **argv)
 	}
 	if (optind < argc) {
 		fprintf(stderr, "verdict: bench takes options only, not '%s'\n", argv[optind]);
+		return vd_option_usage("bench");
+	}
+	if (settings->json_path && settings->report_path && !strcmp(settings->json_path, "-") &&
+	    !strcmp(settings->report_path, "-")) {
+		say("--json and --report cannot both be written to standard output: name a file for one");
 		return vd_option_usage("bench");
 	}
 	if (settings->rates.count * settings->sizes.count * settings->flows.count * settings->workers.count > CASES_MAX) {

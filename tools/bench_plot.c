@@ -6,7 +6,7 @@
 #define WIDTH 560.0
 #define HEIGHT 300.0
 #define LEFT 64.0
-#define RIGHT 16.0
+#define RIGHT 30.0
 #define TOP 14.0
 #define BOTTOM 48.0
 #define TICKS 5.0
@@ -134,7 +134,8 @@ static void axis_ticks(const struct plot *plot, const struct plot_axis *axis, bo
 	if (axis->scale == PLOT_LOG) {
 		log_ticks(plot, axis, is_x);
 	} else if (axis->scale == PLOT_PERCENTILE) {
-		tick(plot, is_x, 0, "0 %");
+		if (axis->max < 3.5) /* they would touch */
+			tick(plot, is_x, 0, "0 %");
 		tick(plot, is_x, log10(2), "50 %");
 		for (int nines = 1; nines <= (int)axis->max; nines++) {
 			snprintf(text, sizeof text, "%.*f %%", nines > 2 ? nines - 2 : 0, 100 - pow(10, 2 - nines));

@@ -147,6 +147,15 @@ for option in -w --write --dropped; do
 done
 expect_words 'deeper in.pcap in.pcapng' "replay --write=" replay --write '='
 
+# ---- bench ----
+
+touch old.json old.html
+expect_words 'none none,yardstick' "bench --compare" bench --compare no
+expect_words 'deeper old.html' "bench --report: pages" bench --report ''
+expect_words 'deeper old.json' "bench --json: files" bench --json ''
+expect_words 'old.json' "bench --json=" bench --json '=' o
+expect_words '' "bench --rate: numbers" bench --rate ''
+
 # ---- network namespaces, as a program says that is called ip ----
 
 mkdir "$scratch/bin"
