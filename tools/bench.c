@@ -204,8 +204,10 @@ static int prepare_cases(struct bench *bench)
 					.workers = (uint32_t)settings->workers.values[w],
 				};
 
-				if (settings->finds_max)
-					bench->found[bench->found_count++].traffic = traffic;
+				if (settings->finds_max) {
+					bench->found[bench->found_count].traffic = traffic;
+					bench->found[bench->found_count++].traffic.rate = BENCH_RATE_ANY;
+				}
 				for (unsigned r = 0; r < settings->rates.count; r++, one++) {
 					one->traffic = traffic;
 					one->traffic.rate = settings->rates.values[r];
@@ -304,6 +306,12 @@ static bool close_output(const char *path, FILE *file)
 	return good;
 }
 
+static void drop_output(FILE *file)
+{
+	if (file && file != stdout)
+		fclose(file);
+}
+
 static bool show(const struct bench *bench, FILE *json, FILE *report)
 {
 	bool good = true;
@@ -340,8 +348,10 @@ static int run(struct bench *bench)
 	}
 	json = open_output("--json", bench->settings.json_path, &good);
 	report = good ? open_output("--report", bench->settings.report_path, &good) : NULL;
-	if (!good)
+	if (!good) {
+		drop_output(json);
 		return 1;
+	}
 	bench_machine_read(&bench->machine);
 	bench->signals = take_signals();
 	bench->shows_progress = !bench->settings.has_no_progress && isatty(STDERR_FILENO);
@@ -352,6 +362,8 @@ static int run(struct bench *bench)
 	bench_progress_end(bench);
 	if (result && !bench->interrupted) {
 		say(bench->error.text);
+		drop_output(json);
+		drop_output(report);
 		return bench->exit_code;
 	}
 	if (!show(bench, json, report))

@@ -35,6 +35,7 @@
 #define BENCH_SIZE_MAX 1500u
 #define BENCH_FLOWS_MAX 16384u
 #define BENCH_RATE_MAX 100000000u
+#define BENCH_RATE_ANY UINT64_MAX
 #define BENCH_HEADERS 28u /* bytes of IPv4 and UDP */
 #define BENCH_SECOND_NS 1000000000u
 
@@ -79,7 +80,7 @@ struct bench_settings {
 
 /* Traffic of one kind: one value of each list. */
 struct bench_traffic {
-	uint64_t rate;
+	uint64_t rate; /* 0: as many as can be sent; BENCH_RATE_ANY: it is looked for */
 	uint32_t size, flows, workers;
 };
 
@@ -128,8 +129,9 @@ struct bench_found {
 };
 
 struct bench_machine {
-	char cpu[128], kernel[128], commit[64];
-	unsigned cpus;
+	char cpu[128], kernel[128];
+	const char *commit, *flags; /* of the build; empty: not known */
+	unsigned cpus;		    /* that it may use */
 };
 
 /* ---- shared with the children ---- */

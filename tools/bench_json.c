@@ -129,8 +129,8 @@ int bench_json(const struct bench *bench, FILE *file)
 		json_array_append_new(found, found_object(&bench->found[i]));
 	for (unsigned i = 0; (warning = bench_warning(bench, i, text, sizeof text)); i++)
 		json_array_append_new(notes, json_string(warning));
-	object = json_pack("{s:s, s:s, s:{s:s, s:i, s:s}, s:o, s:b, s:o, s:o, s:o}", "version", vd_version(), "commit",
-			   machine->commit, "machine", "cpu", machine->cpu, "cpus", (int)machine->cpus, "kernel", machine->kernel,
+	object = json_pack("{s:s, s:s, s:s, s:{s:s, s:i, s:s}, s:o, s:b, s:o, s:o, s:o}", "version", vd_version(), "commit",
+			   machine->commit, "flags", machine->flags, "machine", "cpu", machine->cpu, "cpus", (int)machine->cpus, "kernel", machine->kernel,
 			   "settings", settings_object(&bench->settings), "interrupted", bench->interrupted != 0, "notes", notes,
 			   "cases", cases, "without_loss", found);
 	result = !object || json_dumpf(object, file, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) || fputc('\n', file) == EOF ? -1 : 0;

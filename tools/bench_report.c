@@ -21,7 +21,7 @@ static const char STYLE[] =
 	"body{background:var(--back);color:var(--text);font:16px/1.5 system-ui,sans-serif;max-width:1200px;margin:0 auto;"
 	"padding:1.5rem}\n"
 	"h1,h2,h3{line-height:1.25}h2{margin-top:2.5rem;border-top:1px solid var(--grid);padding-top:1.5rem}h3{margin:0 0 .5rem}\n"
-	".grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,480px),1fr));gap:2rem}\n"
+	".grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,480px),1fr));gap:2rem}\n"
 	"figure{margin:0;min-width:0}svg{width:100%;height:auto}svg text{font:12px system-ui,sans-serif;fill:var(--dim)}\n"
 	"svg .l{fill:var(--text)}svg .v{fill:var(--text)}.g{stroke:var(--grid)}.a{stroke:var(--dim);fill:none}\n"
 	".w{stroke:var(--text);stroke-width:1.5}.s{fill:none;stroke-width:2.2;stroke-linejoin:round}\n"
@@ -401,7 +401,10 @@ static void show_head(const struct bench *bench, FILE *file)
 	plot_text(file, machine->cpu);
 	fprintf(file, ", %u CPU%s, ", machine->cpus, machine->cpus == 1 ? "" : "s");
 	plot_text(file, machine->kernel);
-	fprintf(file, ". %s. Each measurement took %g s, and was made %u time%s, the programs in turn.</p>\n<p>Functions: ", date,
+	fprintf(file, "%s", machine->flags[0] ? ", built with <code>" : "");
+	plot_text(file, machine->flags);
+	fprintf(file, "%s. %s. Each measurement took %g s, and was made %u time%s, the programs in turn.</p>\n<p>Functions: ",
+		machine->flags[0] ? "</code>" : "", date,
 		(double)bench->settings.duration_ns / BENCH_SECOND_NS, bench->settings.rounds,
 		bench->settings.rounds == 1 ? "" : "s");
 	for (unsigned i = 0; i < bench->settings.function_count; i++) {

@@ -3,12 +3,21 @@
  * verdict bench: what many rounds say together, the machine they ran on, and what a reader has to know of both.
  */
 #include <inttypes.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #include "tools/bench.h"
+
+/* The Makefile knows them. */
+#ifndef VERDICT_COMMIT
+#define VERDICT_COMMIT ""
+#endif
+#ifndef VERDICT_FLAGS
+#define VERDICT_FLAGS ""
+#endif
 
 #define LATE_NS 1000000u /* a sender that is more behind than this says little of latencies */
 
@@ -116,39 +125,17 @@ static void read_cpu(char *text, size_t size)
 		fclose(file);
 }
 
-/* Of the sources that this program was built from, if it lies in their tree and git is there. */
-static void read_commit(char *text, size_t size)
-{
-	char path[512], command[sizeof path + 128];
-	ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
-	FILE *pipe;
-
-	*text = '\0';
-	if (length < 0)
-		return;
-	path[length] = '\0';
-	/* build/plain/verdict, and no quote in the path that would have to be quoted */
-	if (!strstr(path, "/build/") || strchr(path, '\''))
-		return;
-	*strstr(path, "/build/") = '\0';
-	snprintf(command, sizeof command, "git -C '%s' describe --always --dirty --abbrev=12 --match= 2>/dev/null", path);
-	pipe = popen(command, "re");
-	if (!pipe)
-		return;
-	if (fgets(text, (int)size, pipe))
-		text[strcspn(text, "\n")] = '\0';
-	pclose(pipe);
-}
-
 void bench_machine_read(struct bench_machine *machine)
 {
 	struct utsname name;
+	cpu_set_t cpus;
 
 	read_cpu(machine->cpu, sizeof machine->cpu);
-	read_commit(machine->commit, sizeof machine->commit);
+	machine->commit = VERDICT_COMMIT;
+	machine->flags = VERDICT_FLAGS;
 	if (!uname(&name))
 		snprintf(machine->kernel, sizeof machine->kernel, "%.40s %.60s %.20s", name.sysname, name.release, name.machine);
-	machine->cpus = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+	machine->cpus = sched_getaffinity(0, sizeof cpus, &cpus) ? (unsigned)sysconf(_SC_NPROCESSORS_ONLN) : (unsigned)CPU_COUNT(&cpus);
 }
 
 /* ---- what a reader has to know ---- */
@@ -207,7 +194,7 @@ const char *bench_warning(const struct bench *bench, unsigned index, char *text,
 	const char *warning = NULL;
 
 	if (bench->machine.cpus == 1 && !index--)
-		return "this machine has one CPU: the sender and the receiver take their time from what is measured";
+		return "there is one CPU to use: the sender and the receiver take their time from what is measured";
 	if (faults.late_count && !index--) {
 		snprintf(text, size, "in %u of %u cases the sender itself was more than 1 ms late for one packet of 100, at most %.1f ms: "
 			 "that is part of those latencies", faults.late_count, faults.series, (double)faults.late_ns / 1e6);

@@ -15,8 +15,9 @@ static void show_machine(const struct bench *bench, FILE *file)
 {
 	const struct bench_machine *machine = &bench->machine;
 
-	fprintf(file, "%s%s%s%s on %s, %u CPU%s, %s\n", vd_version(), machine->commit[0] ? " (" : "", machine->commit,
-		machine->commit[0] ? ")" : "", machine->cpu, machine->cpus, machine->cpus == 1 ? "" : "s", machine->kernel);
+	fprintf(file, "%s%s%s%s on %s, %u CPU%s, %s%s%s\n", vd_version(), machine->commit[0] ? " (" : "", machine->commit,
+		machine->commit[0] ? ")" : "", machine->cpu, machine->cpus, machine->cpus == 1 ? "" : "s", machine->kernel,
+		machine->flags[0] ? ", built with " : "", machine->flags);
 	fprintf(file, "functions:");
 	for (unsigned i = 0; i < bench->settings.function_count; i++)
 		fprintf(file, " %s", bench->settings.functions[i]);

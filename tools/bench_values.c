@@ -103,15 +103,15 @@ bool bench_read_programs(const char *option, const char *text, bool *has_program
 
 void bench_describe(char *text, size_t size, const struct bench_traffic *traffic)
 {
-	char rate[32], workers[32] = "";
+	char rate[32] = "", workers[32] = "";
 
-	if (traffic->rate)
-		snprintf(rate, sizeof rate, "%" PRIu64 "/s", traffic->rate);
-	else
-		snprintf(rate, sizeof rate, "as fast as possible");
+	if (!traffic->rate)
+		snprintf(rate, sizeof rate, ", as fast as possible");
+	else if (traffic->rate != BENCH_RATE_ANY)
+		snprintf(rate, sizeof rate, ", %" PRIu64 "/s", traffic->rate);
 	if (traffic->workers)
 		snprintf(workers, sizeof workers, ", %u worker%s", traffic->workers, traffic->workers == 1 ? "" : "s");
-	snprintf(text, size, "%u bytes, %u flow%s, %s%s", traffic->size, traffic->flows, traffic->flows == 1 ? "" : "s", rate,
+	snprintf(text, size, "%u bytes, %u flow%s%s%s", traffic->size, traffic->flows, traffic->flows == 1 ? "" : "s", rate,
 		 workers);
 }
 
