@@ -8,6 +8,12 @@
 
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+
+# with processes of its own, so that what is left behind is this test's, and gone with it
+if [ "$(id -u)" -eq 0 ] && [ "${1:-}" != inside ]; then
+	exec unshare --mount --pid --fork --mount-proc --kill-child -- bash "$0" inside
+fi
+
 # shellcheck source=test/support/shell.sh
 . test/support/shell.sh
 
