@@ -48,7 +48,7 @@ static const char HELP[] =
 	"\n"
 	"examples\n"
 	"  verdict bench --function ./mine.so\n"
-	"  verdict bench --function match:'udp port 53=drop' --rate 50k,100k,200k,max --size 64,512,1500 --report bench.html\n"
+	"  verdict bench --function match:'udp port 53=drop' --rate 50k,100k,max --size 64,1500 --report bench.html\n"
 	"  verdict bench --find-max --workers 1,2 --json - | jq '.without_loss'\n"
 	"\n"
 	"exit status: 0 measured, 1 an error, 2 wrong usage, 130 interrupted. More in verdict-bench(1).\n";
@@ -238,7 +238,8 @@ static void count_steps(struct bench *bench)
 		programs += bench->settings.has_program[program];
 	bench->steps = (uint64_t)bench->case_count * bench->settings.rounds * programs;
 	bench->steps += (uint64_t)bench->found_count *
-			(1 + (1 + bench->settings.has_program[BENCH_YARDSTICK]) * (BENCH_FIND_STEPS + BENCH_FIND_CONFIRMATIONS));
+			(1 + (bench->settings.has_program[BENCH_YARDSTICK] ? 2 : 1) *
+				     (BENCH_FIND_STEPS + BENCH_FIND_CONFIRMATIONS));
 }
 
 /* ---- measuring ---- */

@@ -66,8 +66,8 @@ static void become_child(struct bench *bench, const struct bench_call *call, pid
 	sigemptyset(&set);
 	sigprocmask(SIG_SETMASK, &set, NULL);
 	if (setns(call->netns, CLONE_NEWNET)) {
-		snprintf(bench->shared->error.text, sizeof bench->shared->error.text, "a network namespace cannot be entered: %s",
-			 strerror(errno));
+		snprintf(bench->shared->error.text, sizeof bench->shared->error.text,
+			 "a network namespace cannot be entered: %s", strerror(errno));
 		_exit(1);
 	}
 	call->run(bench->shared, &bench->settings, call->traffic, reports, orders);

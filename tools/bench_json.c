@@ -7,8 +7,10 @@
 #include "tools/bench.h"
 
 /* Percentiles of latency that are told, in parts of a million. */
-static const unsigned percentiles[] = {0,	10000,	50000,	100000, 200000, 300000, 400000, 500000, 600000, 700000, 800000,
-				       900000,	950000, 980000, 990000, 995000, 998000, 999000, 999500, 999900, 999990, 1000000};
+static const unsigned percentiles[] = {
+	0,	10000,	50000,	100000, 200000, 300000, 400000, 500000, 600000, 700000, 800000,
+	900000, 950000, 980000, 990000, 995000, 998000, 999000, 999500, 999900, 999990, 1000000,
+};
 
 static json_t *integer(uint64_t number)
 {
@@ -38,13 +40,21 @@ static json_t *latency(const struct histogram *histogram)
 
 static json_t *round_object(const struct bench_round *round)
 {
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:f, s:f, s:o, s:o, s:o}", "sent", integer(round->sent),
-			 "delivered", integer(round->delivered), "lost", integer(round->sent - round->delivered), "out_of_order",
-			 integer(round->out_of_order), "changed", integer(round->changed), "receiver_lost",
-			 integer(round->receiver_lost), "dropped_by_verdict", integer(round->dropped_by_verdict), "queue_lost",
-			 integer(round->queue_lost), "sender_late_p99_us", (double)round->late_p99_ns / 1e3, "send_seconds",
-			 round->send_seconds, "seconds", round->seconds, "sender_cpu_us", cpu(&round->sender), "program_cpu_us",
-			 cpu(&round->program), "receiver_cpu_us", cpu(&round->receiver));
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:f, s:f, s:o, s:o, s:o}",
+			 "sent", integer(round->sent),
+			 "delivered", integer(round->delivered),
+			 "lost", integer(round->sent - round->delivered),
+			 "out_of_order", integer(round->out_of_order),
+			 "changed", integer(round->changed),
+			 "receiver_lost", integer(round->receiver_lost),
+			 "dropped_by_verdict", integer(round->dropped_by_verdict),
+			 "queue_lost", integer(round->queue_lost),
+			 "sender_late_p99_us", (double)round->late_p99_ns / 1e3,
+			 "send_seconds", round->send_seconds,
+			 "seconds", round->seconds,
+			 "sender_cpu_us", cpu(&round->sender),
+			 "program_cpu_us", cpu(&round->program),
+			 "receiver_cpu_us", cpu(&round->receiver));
 }
 
 static json_t *series_object(const struct bench_series *series)
@@ -54,14 +64,22 @@ static json_t *series_object(const struct bench_series *series)
 
 	for (unsigned i = 0; i < series->count; i++)
 		json_array_append_new(rounds, round_object(&series->rounds[i]));
-	return json_pack("{s:o, s:o, s:o, s:f, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o}", "sent",
-			 integer(summary.sent), "delivered", integer(summary.delivered), "lost", integer(summary.lost),
-			 "loss_percent", summary.loss * 100, "out_of_order", integer(summary.out_of_order), "changed",
-			 integer(summary.changed), "dropped_by_verdict", integer(summary.dropped_by_verdict),
-			 "sent_per_second", spread(&summary.sent_rate), "delivered_per_second", spread(&summary.rate), "noisy",
-			 (int)summary.is_noisy, "latency_us", latency(series->latency), "program_cpu_us_per_packet",
-			 cpu(&summary.program), "sender_cpu_us_per_packet", cpu(&summary.sender), "receiver_cpu_us_per_packet",
-			 cpu(&summary.receiver), "rounds", rounds);
+	return json_pack("{s:o, s:o, s:o, s:f, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o}",
+			 "sent", integer(summary.sent),
+			 "delivered", integer(summary.delivered),
+			 "lost", integer(summary.lost),
+			 "loss_percent", summary.loss * 100,
+			 "out_of_order", integer(summary.out_of_order),
+			 "changed", integer(summary.changed),
+			 "dropped_by_verdict", integer(summary.dropped_by_verdict),
+			 "sent_per_second", spread(&summary.sent_rate),
+			 "delivered_per_second", spread(&summary.rate),
+			 "noisy", (int)summary.is_noisy,
+			 "latency_us", latency(series->latency),
+			 "program_cpu_us_per_packet", cpu(&summary.program),
+			 "sender_cpu_us_per_packet", cpu(&summary.sender),
+			 "receiver_cpu_us_per_packet", cpu(&summary.receiver),
+			 "rounds", rounds);
 }
 
 static json_t *traffic_object(const struct bench_traffic *traffic)
@@ -110,7 +128,9 @@ static json_t *settings_object(const struct bench_settings *settings)
 
 	for (unsigned i = 0; i < settings->function_count; i++)
 		json_array_append_new(functions, json_string(settings->functions[i]));
-	return json_pack("{s:o, s:f, s:i}", "functions", functions, "seconds", (double)settings->duration_ns / BENCH_SECOND_NS,
+	return json_pack("{s:o, s:f, s:i}",
+			 "functions", functions,
+			 "seconds", (double)settings->duration_ns / BENCH_SECOND_NS,
 			 "rounds", (int)settings->rounds);
 }
 
@@ -129,11 +149,18 @@ int bench_json(const struct bench *bench, FILE *file)
 		json_array_append_new(found, found_object(&bench->found[i]));
 	for (unsigned i = 0; (warning = bench_warning(bench, i, text, sizeof text)); i++)
 		json_array_append_new(notes, json_string(warning));
-	object = json_pack("{s:s, s:s, s:s, s:{s:s, s:i, s:s}, s:o, s:b, s:o, s:o, s:o}", "version", vd_version(), "commit",
-			   machine->commit, "flags", machine->flags, "machine", "cpu", machine->cpu, "cpus", (int)machine->cpus, "kernel", machine->kernel,
-			   "settings", settings_object(&bench->settings), "interrupted", bench->interrupted != 0, "notes", notes,
-			   "cases", cases, "without_loss", found);
-	result = !object || json_dumpf(object, file, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) || fputc('\n', file) == EOF ? -1 : 0;
+	object = json_pack("{s:s, s:s, s:s, s:{s:s, s:i, s:s}, s:o, s:b, s:o, s:o, s:o}",
+			   "version", vd_version(),
+			   "commit", machine->commit,
+			   "flags", machine->flags,
+			   "machine", "cpu", machine->cpu, "cpus", (int)machine->cpus, "kernel", machine->kernel,
+			   "settings", settings_object(&bench->settings),
+			   "interrupted", bench->interrupted != 0,
+			   "notes", notes,
+			   "cases", cases,
+			   "without_loss", found);
+	result = !object || json_dumpf(object, file, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) ? -1 : 0;
+	fputc('\n', file);
 	json_decref(object);
 	return result;
 }

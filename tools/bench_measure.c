@@ -3,6 +3,7 @@
  * verdict bench: one measurement. The program that is measured and the receiver are there first; then the sender does its
  * work, and when the queue is empty and nothing arrives any more, all of them end.
  */
+#include <math.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -31,15 +32,16 @@ int bench_fail(struct bench *bench, const char *format, ...)
 
 void bench_progress(struct bench *bench, const char *what)
 {
-	unsigned filled = bench->steps ? (unsigned)(BAR_WIDTH * bench->steps_done / bench->steps) : 0;
+	double done = bench->steps ? fmin((double)bench->steps_done / (double)bench->steps, 1) : 0;
+	unsigned filled = (unsigned)(BAR_WIDTH * done);
 	char bar[BAR_WIDTH + 1];
 
 	if (!bench->shows_progress)
 		return;
 	memset(bar, '.', BAR_WIDTH);
-	memset(bar, '#', filled < BAR_WIDTH ? filled : BAR_WIDTH);
+	memset(bar, '#', filled);
 	bar[BAR_WIDTH] = '\0';
-	fprintf(stderr, "\r\033[K[%s] %3u %%  %s", bar, (unsigned)(bench->steps ? 100 * bench->steps_done / bench->steps : 0), what);
+	fprintf(stderr, "\r\033[K[%s] %3u %%  %s", bar, (unsigned)(100 * done), what);
 	fflush(stderr);
 }
 

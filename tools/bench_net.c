@@ -91,7 +91,8 @@ static int ask(const struct nlmsghdr *message, mnl_cb_t call, void *argument)
 
 	if (!socket)
 		return -errno;
-	if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0 || mnl_socket_sendto(socket, message, message->nlmsg_len) < 0 ||
+	if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0 ||
+	    mnl_socket_sendto(socket, message, message->nlmsg_len) < 0 ||
 	    (got = mnl_socket_recvfrom(socket, buffer, sizeof buffer)) < 0 ||
 	    mnl_cb_run(buffer, (size_t)got, message->nlmsg_seq, mnl_socket_get_portid(socket), call, argument) < 0)
 		result = -errno;
@@ -240,8 +241,8 @@ int bench_net_make(struct bench *bench)
 		bench->near = make_namespace();
 	if (bench->far < 0 || bench->near < 0) {
 		close(home);
-		return bench_fail(bench, "no network namespace can be made (%s): bench needs root, outside of a container that "
-				  "forbids it", strerror(errno));
+		return bench_fail(bench, "no network namespace can be made (%s): bench needs root, outside of a "
+				  "container that forbids it", strerror(errno));
 	}
 	result = make_wire(bench);
 	bench->status = vd_nfq_status_open();
@@ -249,7 +250,8 @@ int bench_net_make(struct bench *bench)
 		result = -errno;
 	close(home);
 	if (result)
-		return bench_fail(bench, "the network namespaces cannot be connected with a veth pair: %s", strerror(-result));
+		return bench_fail(bench, "the network namespaces cannot be connected with a veth pair: %s",
+				  strerror(-result));
 	if (bench->status < 0)
 		return bench_fail(bench, "this kernel has no nfnetlink_queue: load the module, or build it with "
 				  "CONFIG_NETFILTER_NETLINK_QUEUE");
@@ -261,8 +263,8 @@ int bench_net_make(struct bench *bench)
 static int run_iptables(struct bench *bench, const char *program, bool wanted)
 {
 	static char port[16], queue[16];
-	const char *add[] = {program, "-w", "-A", "OUTPUT", "-p", "udp", "--dport", port, "-j", "NFQUEUE", "--queue-num", queue,
-			     NULL};
+	const char *add[] = {program, "-w", "-A", "OUTPUT", "-p", "udp", "--dport", port, "-j", "NFQUEUE",
+			     "--queue-num", queue, NULL};
 	const char *flush[] = {program, "-w", "-F", "OUTPUT", NULL};
 	int status = -1;
 	pid_t pid;

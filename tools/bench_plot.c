@@ -101,12 +101,14 @@ static void tick(const struct plot *plot, bool is_x, double value, const char *t
 	if (is_x) {
 		double x = place_x(plot, value);
 
-		fprintf(plot->file, "<path class=\"g\" d=\"M%.1f %.1fV%.1f\"/><text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s</text>\n",
+		fprintf(plot->file, "<path class=\"g\" d=\"M%.1f %.1fV%.1f\"/>"
+			"<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s</text>\n",
 			x, TOP, HEIGHT - BOTTOM, x, HEIGHT - BOTTOM + 17, text);
 	} else {
 		double y = place_y(plot, value);
 
-		fprintf(plot->file, "<path class=\"g\" d=\"M%.1f %.1fH%.1f\"/><text x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n",
+		fprintf(plot->file, "<path class=\"g\" d=\"M%.1f %.1fH%.1f\"/>"
+			"<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n",
 			LEFT, y, WIDTH - RIGHT, LEFT - 8, y + 4, text);
 	}
 }
@@ -184,13 +186,15 @@ void plot_line(const struct plot *plot, unsigned program, const struct plot_poin
 		fprintf(plot->file, "\"/>\n");
 	}
 	for (unsigned i = 0; i < count && (has_marks || count == 1); i++)
-		fprintf(plot->file, "<circle class=\"f p%u\" cx=\"%.1f\" cy=\"%.1f\" r=\"4\"><title>%.6g, %.6g</title></circle>\n",
-			program, place_x(plot, points[i].x), place_y(plot, points[i].y), points[i].x, points[i].y);
+		fprintf(plot->file, "<circle class=\"f p%u\" cx=\"%.1f\" cy=\"%.1f\" r=\"4\">"
+			"<title>%.6g, %.6g</title></circle>\n", program, place_x(plot, points[i].x),
+			place_y(plot, points[i].y), points[i].x, points[i].y);
 }
 
 void plot_end(const struct plot *plot)
 {
-	fprintf(plot->file, "<path class=\"a\" d=\"M%.1f %.1fV%.1fH%.1f\"/>\n</svg>\n", LEFT, TOP, HEIGHT - BOTTOM, WIDTH - RIGHT);
+	fprintf(plot->file, "<path class=\"a\" d=\"M%.1f %.1fV%.1fH%.1f\"/>\n</svg>\n", LEFT, TOP, HEIGHT - BOTTOM,
+		WIDTH - RIGHT);
 }
 
 static void draw_bar(const struct plot *plot, unsigned program, double x, double width, double value, double low, double high)
@@ -199,20 +203,27 @@ static void draw_bar(const struct plot *plot, unsigned program, double x, double
 	char text[32];
 
 	plot_number(text, sizeof text, value);
-	fprintf(plot->file, "<rect class=\"f p%u\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>\n", program, x, top, width,
-		HEIGHT - BOTTOM - top);
+	fprintf(plot->file, "<rect class=\"f p%u\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>\n", program,
+		x, top, width, HEIGHT - BOTTOM - top);
 	if (high > low) {
-		fprintf(plot->file, "<path class=\"w\" d=\"M%.1f %.1fV%.1f\"/>\n", middle, place_y(plot, low), place_y(plot, high));
+		fprintf(plot->file, "<path class=\"w\" d=\"M%.1f %.1fV%.1f\"/>\n", middle, place_y(plot, low),
+			place_y(plot, high));
 		top = fmin(top, place_y(plot, high));
 	}
 	if (width >= 24)
-		fprintf(plot->file, "<text class=\"v\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s</text>\n", middle, top - 4, text);
+		fprintf(plot->file, "<text class=\"v\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s</text>\n", middle,
+			top - 4, text);
 }
 
 void plot_bars(FILE *file, const char *title, const char *x_label, const char *y_label, const struct plot_bars *groups,
 	       unsigned count)
 {
-	struct plot plot = {.file = file, .title = title, .x = PLOT_AXIS(x_label, PLOT_LINEAR), .y = PLOT_AXIS(y_label, PLOT_LINEAR)};
+	struct plot plot = {
+		.file = file,
+		.title = title,
+		.x = PLOT_AXIS(x_label, PLOT_LINEAR),
+		.y = PLOT_AXIS(y_label, PLOT_LINEAR),
+	};
 	unsigned there[GROUPS_MAX] = {0};
 	double room, width;
 
@@ -222,7 +233,9 @@ void plot_bars(FILE *file, const char *title, const char *x_label, const char *y
 	for (unsigned i = 0; i < count; i++)
 		for (unsigned program = 0; program < 3; program++)
 			if (groups[i].bars[program].is_there) {
-				plot_axis_add(&plot.y, fmax(groups[i].bars[program].value, groups[i].bars[program].high) * 1.06);
+				/* with room for the number above it */
+				plot_axis_add(&plot.y, fmax(groups[i].bars[program].value, groups[i].bars[program].high) *
+							       1.06);
 				there[i]++;
 			}
 	round_axis(&plot.y);
@@ -240,8 +253,8 @@ void plot_bars(FILE *file, const char *title, const char *x_label, const char *y
 		x -= width * there[i] / 2;
 		for (unsigned program = 0; program < 3; program++)
 			if (groups[i].bars[program].is_there) {
-				draw_bar(&plot, program, x + 1, width - 2, groups[i].bars[program].value, groups[i].bars[program].low,
-					 groups[i].bars[program].high);
+				draw_bar(&plot, program, x + 1, width - 2, groups[i].bars[program].value,
+					 groups[i].bars[program].low, groups[i].bars[program].high);
 				x += width;
 			}
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * verdict bench --report: plots as SVG inside of HTML. Colours are classes of the page, p0 to p2 for the programs, so that the
- * page has a light and a dark form.
+ * verdict bench --report: plots as SVG inside of HTML. Colours are classes of the page, p0 to p2 for the programs, so
+ * that the page has a light and a dark form.
  */
 #ifndef VERDICT_TOOLS_BENCH_PLOT_H
 #define VERDICT_TOOLS_BENCH_PLOT_H

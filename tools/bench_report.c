@@ -15,23 +15,28 @@
 #define LATENCY_STEP 0.05    /* of the axis of percentiles */
 
 static const char STYLE[] =
-	":root{--back:#fff;--text:#1a1d21;--dim:#5b6470;--grid:#e3e6ea;--p0:#1f62c9;--p1:#c2570c;--p2:#6f7883;--note:#fff6dc}\n"
+	":root{--back:#fff;--text:#1a1d21;--dim:#5b6470;--grid:#e3e6ea;--p0:#1f62c9;--p1:#c2570c;--p2:#6f7883;"
+	"--note:#fff6dc}\n"
 	"@media(prefers-color-scheme:dark){:root{--back:#14171b;--text:#e6e9ed;--dim:#9aa4b0;--grid:#2c323a;--p0:#6ea8ff;"
 	"--p1:#ff9a4d;--p2:#98a2ae;--note:#3a3114}}\n"
 	"body{background:var(--back);color:var(--text);font:16px/1.5 system-ui,sans-serif;max-width:1200px;margin:0 auto;"
 	"padding:1.5rem}\n"
-	"h1,h2,h3{line-height:1.25}h2{margin-top:2.5rem;border-top:1px solid var(--grid);padding-top:1.5rem}h3{margin:0 0 .5rem}\n"
+	"h1,h2,h3{line-height:1.25}h2{margin-top:2.5rem;border-top:1px solid var(--grid);padding-top:1.5rem}"
+	"h3{margin:0 0 .5rem}\n"
 	".grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,480px),1fr));gap:2rem}\n"
 	"figure{margin:0;min-width:0}svg{width:100%;height:auto}svg text{font:12px system-ui,sans-serif;fill:var(--dim)}\n"
 	"svg .l{fill:var(--text)}svg .v{fill:var(--text)}.g{stroke:var(--grid)}.a{stroke:var(--dim);fill:none}\n"
 	".w{stroke:var(--text);stroke-width:1.5}.s{fill:none;stroke-width:2.2;stroke-linejoin:round}\n"
 	".s.p0{stroke:var(--p0)}.s.p1{stroke:var(--p1);stroke-dasharray:8 4}.s.p2{stroke:var(--p2);stroke-dasharray:2 4}\n"
 	".f.p0{fill:var(--p0)}.f.p1{fill:var(--p1)}.f.p2{fill:var(--p2)}\n"
-	".table{overflow-x:auto}table{border-collapse:collapse;font-size:.8rem;font-variant-numeric:tabular-nums;width:100%}\n"
+	".table{overflow-x:auto}\n"
+	"table{border-collapse:collapse;font-size:.8rem;font-variant-numeric:tabular-nums;width:100%}\n"
 	"th,td{text-align:right;padding:.2rem .4rem;border-bottom:1px solid var(--grid);white-space:nowrap}"
 	"th{white-space:normal;vertical-align:bottom}th:first-child,td:first-child{text-align:left}\n"
-	".legend{list-style:none;padding:0;display:flex;flex-wrap:wrap;gap:.3rem 1.5rem}.legend svg{width:2.2rem;height:.8rem}\n"
-	".note{background:var(--note);padding:.6rem 1rem;border-radius:.4rem}ul.note{padding-left:2rem}.dim{color:var(--dim)}code{font-size:.9em}\n";
+	".legend{list-style:none;padding:0;display:flex;flex-wrap:wrap;gap:.3rem 1.5rem}\n"
+	".legend svg{width:2.2rem;height:.8rem}\n"
+	".note{background:var(--note);padding:.6rem 1rem;border-radius:.4rem}ul.note{padding-left:2rem}\n"
+	".dim{color:var(--dim)}code{font-size:.9em}\n";
 
 static const char *const PROGRAM_TEXTS[BENCH_PROGRAM_COUNT] = {
 	"verdict, with these functions",
@@ -125,10 +130,11 @@ static void plot_loss(const struct section *section, unsigned size)
 
 static void show_loss(const struct section *section, unsigned size)
 {
-	static const char *const columns[] = {"program", "bytes", "rate", "sent/s", "lost", "lost %", "by function", "out of order",
-					      NULL};
+	static const char *const columns[] = {"program", "bytes", "rate", "sent/s", "lost", "lost %", "by function",
+					      "out of order", NULL};
 
-	fprintf(section->file, "<figure><h3>Loss against offered load, %u bytes</h3>\n", case_of(section, size, 0)->traffic.size);
+	fprintf(section->file, "<figure><h3>Loss against offered load, %u bytes</h3>\n",
+		case_of(section, size, 0)->traffic.size);
 	plot_loss(section, size);
 	begin_table(section->file, columns);
 	for (unsigned rate = 0; rate < section->rates; rate++)
@@ -181,7 +187,8 @@ static void plot_latency(const struct section *section, const struct bench_case 
 
 static void show_latency(const struct section *section, const struct bench_case *one, bool has_plot)
 {
-	static const char *const columns[] = {"program", "bytes", "rate", "p50 µs", "p90 µs", "p99 µs", "p99.9 µs", "max µs", NULL};
+	static const char *const columns[] = {"program", "bytes", "rate", "p50 µs", "p90 µs", "p99 µs",
+					      "p99.9 µs", "max µs", NULL};
 	static const unsigned quantiles[] = {500000, 900000, 990000, 999000, 1000000};
 	char rate[32];
 
@@ -198,7 +205,8 @@ static void show_latency(const struct section *section, const struct bench_case 
 		begin_row(section, &one->traffic, program);
 		for (unsigned i = 0; i < sizeof quantiles / sizeof *quantiles; i++)
 			if (latency->count)
-				fprintf(section->file, "<td>%.1f</td>", (double)histogram_quantile(latency, quantiles[i]) / 1e3);
+				fprintf(section->file, "<td>%.1f</td>",
+					(double)histogram_quantile(latency, quantiles[i]) / 1e3);
 			else
 				fprintf(section->file, "<td>-</td>");
 		fprintf(section->file, "</tr>\n");
@@ -231,8 +239,8 @@ static void fill_bars(const struct section *section, unsigned rate, bool is_cpu,
 
 static void show_rate(const struct section *section, unsigned rate)
 {
-	static const char *const columns[] = {"program", "bytes", "rate", "delivered/s", "slowest round", "fastest", "verdict/yardstick",
-					      NULL};
+	static const char *const columns[] = {"program", "bytes", "rate", "delivered/s", "slowest round", "fastest",
+					      "verdict/yardstick", NULL};
 	struct plot_bars groups[BENCH_VALUES_MAX];
 	struct bench_spread ratio;
 	char name[32];
@@ -254,7 +262,8 @@ static void show_rate(const struct section *section, unsigned rate)
 			fprintf(section->file, "<td>%.0f</td><td>%.0f</td><td>%.0f</td>", summary.rate.median, summary.rate.min,
 				summary.rate.max);
 			if (program == BENCH_VERDICT && bench_ratio(one, &ratio))
-				fprintf(section->file, "<td>%.2f (%.2f to %.2f)</td></tr>\n", ratio.median, ratio.min, ratio.max);
+				fprintf(section->file, "<td>%.2f (%.2f to %.2f)</td></tr>\n", ratio.median, ratio.min,
+					ratio.max);
 			else
 				fprintf(section->file, "<td></td></tr>\n");
 		}
@@ -263,16 +272,16 @@ static void show_rate(const struct section *section, unsigned rate)
 
 static void show_cpu(const struct section *section, unsigned rate)
 {
-	static const char *const columns[] = {"program", "bytes", "rate", "own code µs", "kernel µs", "together µs", "sender µs",
-					      "receiver µs", NULL};
+	static const char *const columns[] = {"program", "bytes", "rate", "own code µs", "kernel µs", "together µs",
+					      "sender µs", "receiver µs", NULL};
 	struct plot_bars groups[BENCH_VALUES_MAX];
 	char name[32];
 
 	rate_name(name, sizeof name, case_of(section, 0, rate)->traffic.rate);
 	fprintf(section->file, "<figure><h3>CPU time of a packet, rate %s</h3>\n", name);
 	fill_bars(section, rate, true, groups);
-	plot_bars(section->file, "CPU time of a packet by size", "bytes of a packet", "CPU of the deciding process, µs a packet",
-		  groups, section->sizes);
+	plot_bars(section->file, "CPU time of a packet by size", "bytes of a packet",
+		  "CPU of the deciding process, µs a packet", groups, section->sizes);
 	begin_table(section->file, columns);
 	for (unsigned size = 0; size < section->sizes; size++)
 		for (unsigned program = 0; program < BENCH_PROGRAM_COUNT; program++) {
@@ -393,7 +402,8 @@ static void show_head(const struct bench *bench, FILE *file)
 		strftime(date, sizeof date, "%Y-%m-%d %H:%M UTC", &parts);
 	fprintf(file, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
 		"<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
-		"<meta name=\"color-scheme\" content=\"light dark\">\n<title>verdict bench</title>\n<style>\n%s</style></head><body>\n"
+		"<meta name=\"color-scheme\" content=\"light dark\">\n<title>verdict bench</title>\n"
+		"<style>\n%s</style></head><body>\n"
 		"<h1>verdict bench</h1>\n<p>%s", STYLE, vd_version());
 	if (machine->commit[0])
 		fprintf(file, " (<code>%s</code>)", machine->commit);
@@ -415,8 +425,8 @@ static void show_head(const struct bench *bench, FILE *file)
 	fprintf(file, "%s</p>\n<ul class=\"legend\">", bench->settings.function_count ? "" : "none, all is accepted");
 	for (unsigned program = 0; program < BENCH_PROGRAM_COUNT; program++)
 		if (bench->settings.has_program[program])
-			fprintf(file, "<li><svg viewBox=\"0 0 44 16\" aria-hidden=\"true\"><path class=\"s p%u\" d=\"M0 8H44\"/></svg> "
-				"%s</li>", program, PROGRAM_TEXTS[program]);
+			fprintf(file, "<li><svg viewBox=\"0 0 44 16\" aria-hidden=\"true\">"
+				"<path class=\"s p%u\" d=\"M0 8H44\"/></svg> %s</li>", program, PROGRAM_TEXTS[program]);
 	fprintf(file, "</ul>\n");
 	if (bench->interrupted)
 		fprintf(file, "<p class=\"note\">It was interrupted: what was measured until then is shown.</p>\n");
@@ -433,10 +443,10 @@ static void show_head(const struct bench *bench, FILE *file)
 static void show_foot(FILE *file)
 {
 	fprintf(file, "<h2>How to read it</h2>\n<ul class=\"dim\">"
-		"<li>Packets are sent on a schedule. Latency is from the time at which a packet was due to its arrival in another "
-		"process: waiting of a sender that is late counts.</li>"
-		"<li>Offered more than it can do, a program has a full queue: latency is then the length of the queue, and not the "
-		"time of its work.</li>"
+		"<li>Packets are sent on a schedule. Latency is from the time at which a packet was due to its arrival in "
+		"another process: waiting of a sender that is late counts.</li>"
+		"<li>Offered more than it can do, a program has a full queue: latency is then the length of the queue, and "
+		"not the time of its work.</li>"
 		"<li>The whiskers are the slowest and the fastest round. The kernel's work on an accepted packet, up to its "
 		"arrival, happens in the system call of who accepts it, and counts as the CPU time of that process.</li>"
 		"<li>Sender, receiver and program share the machine.</li></ul>\n</body></html>\n");

@@ -40,9 +40,12 @@ struct bench_spread bench_spread_of(double *values, unsigned count)
 	};
 }
 
+/* Over the time of sending at least: the last packet of a slow schedule arrives before it is over. */
 static double rate_of(const struct bench_round *round)
 {
-	return round->seconds > 0 ? (double)round->delivered / round->seconds : 0;
+	double seconds = round->seconds > round->send_seconds ? round->seconds : round->send_seconds;
+
+	return seconds > 0 ? (double)round->delivered / seconds : 0;
 }
 
 static void add_cpu(struct bench_cpu *sum, const struct bench_cpu *cpu)
@@ -134,8 +137,11 @@ void bench_machine_read(struct bench_machine *machine)
 	machine->commit = VERDICT_COMMIT;
 	machine->flags = VERDICT_FLAGS;
 	if (!uname(&name))
-		snprintf(machine->kernel, sizeof machine->kernel, "%.40s %.60s %.20s", name.sysname, name.release, name.machine);
-	machine->cpus = sched_getaffinity(0, sizeof cpus, &cpus) ? (unsigned)sysconf(_SC_NPROCESSORS_ONLN) : (unsigned)CPU_COUNT(&cpus);
+		snprintf(machine->kernel, sizeof machine->kernel, "%.40s %.60s %.20s", name.sysname, name.release,
+			 name.machine);
+	machine->cpus = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+	if (!sched_getaffinity(0, sizeof cpus, &cpus))
+		machine->cpus = (unsigned)CPU_COUNT(&cpus);
 }
 
 /* ---- what a reader has to know ---- */
@@ -166,7 +172,8 @@ static struct faults count_faults(const struct bench *bench)
 }
 
 /* The one number `*index` of those about one series; others make it smaller. */
-static const char *warn_series(const struct bench_case *one, enum bench_program program, unsigned *index, char *text, size_t size)
+static const char *warn_series(const struct bench_case *one, enum bench_program program, unsigned *index, char *text,
+			       size_t size)
 {
 	struct bench_summary summary = bench_summarize(&one->series[program]);
 	const char *name = bench_program_names[program];
@@ -176,8 +183,8 @@ static const char *warn_series(const struct bench_case *one, enum bench_program 
 		return NULL;
 	bench_describe(kind, sizeof kind, &one->traffic);
 	if (summary.is_noisy && !(*index)--) {
-		snprintf(text, size, "%s, %s: the machine was too noisy to conclude: its rounds made %.0f to %.0f packets/s", kind,
-			 name, summary.rate.min, summary.rate.max);
+		snprintf(text, size, "%s, %s: the machine was too noisy to conclude: its rounds made %.0f to %.0f packets/s",
+			 kind, name, summary.rate.min, summary.rate.max);
 		return text;
 	}
 	if (one->traffic.rate && summary.sent_rate.median < 0.98 * (double)one->traffic.rate && !(*index)--) {
@@ -196,8 +203,9 @@ const char *bench_warning(const struct bench *bench, unsigned index, char *text,
 	if (bench->machine.cpus == 1 && !index--)
 		return "there is one CPU to use: the sender and the receiver take their time from what is measured";
 	if (faults.late_count && !index--) {
-		snprintf(text, size, "in %u of %u cases the sender itself was more than 1 ms late for one packet of 100, at most %.1f ms: "
-			 "that is part of those latencies", faults.late_count, faults.series, (double)faults.late_ns / 1e6);
+		snprintf(text, size, "in %u of %u cases the sender itself was more than 1 ms late for one packet of 100, "
+			 "at most %.1f ms: that is part of those latencies",
+			 faults.late_count, faults.series, (double)faults.late_ns / 1e6);
 		return text;
 	}
 	if (faults.receiver_lost && !index--) {

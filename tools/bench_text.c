@@ -40,24 +40,27 @@ static void show_series(enum bench_program program, const struct bench_series *s
 	else
 		fprintf(file, " %8.3f\n", summary.program.user + summary.program.system);
 	if (summary.dropped_by_verdict)
-		fprintf(file, "            of those lost, %" PRIu64 " were dropped by a function\n", summary.dropped_by_verdict);
+		fprintf(file, "            of those lost, %" PRIu64 " were dropped by a function\n",
+			summary.dropped_by_verdict);
 	if (summary.changed)
-		fprintf(file, "            %" PRIu64 " packets arrived with other content: they have no latency\n", summary.changed);
+		fprintf(file, "            %" PRIu64 " packets arrived with other content: they have no latency\n",
+			summary.changed);
 }
 
 /* CPU time of one packet, and whose it is. */
 static void show_bill(const struct bench_series *series, FILE *file)
 {
 	struct bench_summary summary = bench_summarize(series);
+	double sender, engine, receiver;
 
 	if (!summary.delivered && !summary.dropped_by_verdict)
 		return;
-	fprintf(file, "  one packet with verdict costs %.3f µs of CPU: sender %.3f, engine %.3f (functions and itself %.3f, kernel "
-		"%.3f), receiver %.3f\n",
-		summary.sender.user + summary.sender.system + summary.program.user + summary.program.system + summary.receiver.user +
-			summary.receiver.system,
-		summary.sender.user + summary.sender.system, summary.program.user + summary.program.system, summary.program.user,
-		summary.program.system, summary.receiver.user + summary.receiver.system);
+	sender = summary.sender.user + summary.sender.system;
+	engine = summary.program.user + summary.program.system;
+	receiver = summary.receiver.user + summary.receiver.system;
+	fprintf(file, "  one packet with verdict costs %.3f µs of CPU: sender %.3f, engine %.3f (functions and itself %.3f, "
+		"kernel %.3f), receiver %.3f\n",
+		sender + engine + receiver, sender, engine, summary.program.user, summary.program.system, receiver);
 }
 
 static void show_case(const struct bench_case *one, FILE *file)
@@ -71,14 +74,14 @@ static void show_case(const struct bench_case *one, FILE *file)
 	fprintf(file, "\n%s; %u round%s\n", kind, one->series[BENCH_VERDICT].count,
 		one->series[BENCH_VERDICT].count == 1 ? "" : "s");
 	/* the sign for micro takes two bytes: its columns are one wider here than below */
-	fprintf(file, "  %-9s %10s %11s %7s %6s %10s %10s %10s %10s %10s %9s\n", "", "sent/s", "delivered/s", "loss %", "order",
-		"p50 µs", "p90 µs", "p99 µs", "p99.9 µs", "max µs", "CPU µs");
+	fprintf(file, "  %-9s %10s %11s %7s %6s %10s %10s %10s %10s %10s %9s\n", "", "sent/s", "delivered/s", "loss %",
+		"order", "p50 µs", "p90 µs", "p99 µs", "p99.9 µs", "max µs", "CPU µs");
 	for (unsigned program = 0; program < BENCH_PROGRAM_COUNT; program++)
 		if (one->series[program].count)
 			show_series(program, &one->series[program], file);
 	if (bench_ratio(one, &ratio))
-		fprintf(file, "  verdict / yardstick, packets a second: %.2f (%.2f to %.2f by round)\n", ratio.median, ratio.min,
-			ratio.max);
+		fprintf(file, "  verdict / yardstick, packets a second: %.2f (%.2f to %.2f by round)\n", ratio.median,
+			ratio.min, ratio.max);
 	show_bill(&one->series[BENCH_VERDICT], file);
 }
 
@@ -98,7 +101,8 @@ static void show_found(const struct bench_found *found, FILE *file)
 			fprintf(file, "  %-9s %10" PRIu64 " packets/s%s\n", bench_program_names[program], max->rate,
 				max->is_of_sender ? ", or more: the sender cannot do more" : "");
 		else
-			fprintf(file, "  %-9s none of the rates tried was without loss each time\n", bench_program_names[program]);
+			fprintf(file, "  %-9s none of the rates tried was without loss each time\n",
+				bench_program_names[program]);
 	}
 }
 

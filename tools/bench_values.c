@@ -88,8 +88,8 @@ bool bench_read_programs(const char *option, const char *text, bool *has_program
 							 strncmp(at, bench_program_names[program], length)))
 			program++;
 		if (program == BENCH_PROGRAM_COUNT) {
-			fprintf(stderr, "verdict: %s takes none, yardstick and verdict, with commas between, not '%s'\n", option,
-				text);
+			fprintf(stderr, "verdict: %s takes none, yardstick and verdict, with commas between, not '%s'\n",
+				option, text);
 			return false;
 		}
 		has[program] = true;
