@@ -104,10 +104,10 @@ expect_words '' "nor ranges" run --queue '=' 0
 
 # ---- functions ----
 
-# a stock function that needs arguments says so in .usage; in brackets are those that may be left out
+# a stock function that needs arguments says so in .usage; what is in brackets as a whole may be left out
 stock=$(for file in lib/functions/*.c; do
 	name=$(basename "$file" .c)
-	if grep -q '\.usage = "[^[]' "$file"; then printf '%s:\n' "$name"; else printf '%s\n' "$name"; fi
+	if grep '\.usage = "' "$file" | grep -qv '\.usage = "\[[^"]*\]"'; then printf '%s:\n' "$name"; else printf '%s\n' "$name"; fi
 done | sort | paste -sd ' ')
 
 mkdir "$scratch/empty" "$scratch/files" "$scratch/files/deeper" "$scratch/own"
