@@ -11,6 +11,7 @@
 #define BOTTOM 48.0
 #define TICKS 5.0
 #define GROUPS_MAX 16u
+#define LABEL_WIDTH 36.0 /* less room than this for a group: every second one has its label */
 
 void plot_number(char *text, size_t size, double value)
 {
@@ -247,9 +248,11 @@ void plot_bars(FILE *file, const char *title, const char *x_label, const char *y
 
 		/* a single group need not fill the plot */
 		width = fmin(room * 0.8 / (there[i] ? there[i] : 1), 56);
-		fprintf(file, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">", x, HEIGHT - BOTTOM + 17);
-		plot_text(file, groups[i].label);
-		fprintf(file, "</text>\n");
+		if (room >= LABEL_WIDTH || i % 2 == 0) {
+			fprintf(file, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">", x, HEIGHT - BOTTOM + 17);
+			plot_text(file, groups[i].label);
+			fprintf(file, "</text>\n");
+		}
 		x -= width * there[i] / 2;
 		for (unsigned program = 0; program < 3; program++)
 			if (groups[i].bars[program].is_there) {

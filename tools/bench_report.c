@@ -281,7 +281,7 @@ static void show_cpu(const struct section *section, unsigned rate)
 	fprintf(section->file, "<figure><h3>CPU time of a packet, rate %s</h3>\n", name);
 	fill_bars(section, rate, true, groups);
 	plot_bars(section->file, "CPU time of a packet by size", "bytes of a packet",
-		  "CPU of the deciding process, µs a packet", groups, section->sizes);
+		  "CPU of who decides, µs a packet", groups, section->sizes);
 	begin_table(section->file, columns);
 	for (unsigned size = 0; size < section->sizes; size++)
 		for (unsigned program = 0; program < BENCH_PROGRAM_COUNT; program++) {
@@ -413,7 +413,7 @@ static void show_head(const struct bench *bench, FILE *file)
 	plot_text(file, machine->kernel);
 	fprintf(file, "%s", machine->flags[0] ? ", built with <code>" : "");
 	plot_text(file, machine->flags);
-	fprintf(file, "%s. %s. Each measurement took %g s, and was made %u time%s, the programs in turn.</p>\n<p>Functions: ",
+	fprintf(file, "%s. %s. Each measurement took %g s; %u round%s, the programs in turn.</p>\n<p>Functions: ",
 		machine->flags[0] ? "</code>" : "", date,
 		(double)bench->settings.duration_ns / BENCH_SECOND_NS, bench->settings.rounds,
 		bench->settings.rounds == 1 ? "" : "s");
