@@ -75,7 +75,7 @@ endif
 MNL_CFLAGS := $(shell $(PKG_CONFIG) --cflags libmnl 2>/dev/null)
 MNL_LIBS := $(shell $(PKG_CONFIG) --libs libmnl 2>/dev/null)
 LIB_LIBS := $(shell $(PKG_CONFIG) --libs libmnl libpcap 2>/dev/null) -ldl
-TOOL_LIBS := $(shell $(PKG_CONFIG) --libs jansson 2>/dev/null)
+TOOL_LIBS := $(shell $(PKG_CONFIG) --libs jansson 2>/dev/null) -lm
 # what benchmarks compare with, if it is there: libdpdk-dev and libck-dev, of which headers are enough, and libisal-dev
 DPDK_CFLAGS := $(shell $(PKG_CONFIG) --exists libdpdk 2>/dev/null && echo -DHAS_DPDK=1 && $(PKG_CONFIG) --cflags libdpdk)
 ISAL_CFLAGS := $(shell $(PKG_CONFIG) --exists libisal 2>/dev/null && echo -DHAS_ISAL=1 && $(PKG_CONFIG) --cflags libisal)
@@ -142,6 +142,14 @@ $(OUT)/flags: FORCE
 	@printf '%s\n' '$(subst ','\'',$(FLAGS_NOW))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(FLAGS_NOW))' > $@
 
 $(OUT)/obj/engine/load.o: CPPFLAGS_ALL += -DFUNCTION_DIRECTORY='"$(FUNCTIONDIR)"'
+
+# what `verdict bench` says of itself; no commit where the sources are not a repository
+COMMIT := $(shell test -e .git && git describe --always --dirty --abbrev=12 --match= 2>/dev/null)
+$(OUT)/commit: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(COMMIT)' | cmp -s - $@ || printf '%s\n' '$(COMMIT)' > $@
+$(OUT)/obj/tools/bench_result.o: $(OUT)/commit
+$(OUT)/obj/tools/bench_result.o: CPPFLAGS_ALL += -DVERDICT_COMMIT='"$(COMMIT)"' -DVERDICT_FLAGS='"$(strip $(subst ",,$(SANITIZE) $(CFLAGS)))"'
 
 $(OUT)/obj/%.o: %.c $(OUT)/flags
 	@mkdir -p $(@D)

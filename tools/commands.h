@@ -9,5 +9,6 @@
 int verdict_run(int argc, char **argv);
 int verdict_replay(int argc, char **argv);
 int verdict_doctor(int argc, char **argv);
+int verdict_bench(int argc, char **argv);
 
 #endif

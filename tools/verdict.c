@@ -18,6 +18,7 @@ static const struct {
 	{"run", verdict_run, "read queues of the kernel and decide on their packets"},
 	{"replay", verdict_replay, "run the same functions over a capture"},
 	{"doctor", verdict_doctor, "say what the kernel can do, who owns which queue, and what is wrong"},
+	{"bench", verdict_bench, "measure how fast functions and this machine are"},
 };
 #define COMMAND_COUNT (sizeof COMMANDS / sizeof *COMMANDS)
 

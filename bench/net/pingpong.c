@@ -11,8 +11,8 @@
 #include <netinet/in.h>
 #include <unistd.h>
 
-#include "histogram.h"
-#include "payload.h"
+#include "tools/histogram.h"
+#include "tools/payload.h"
 
 #define COUNT 10000u
 
@@ -21,7 +21,7 @@ static const char usage[] =
 	"Measures round trips to a sink --echo, and prints their times as JSON.\n"
 	"  --to ADDRESS    IPv4 or IPv6\n"
 	"  --port PORT     where the sink receives\n"
-	"  --size BYTES    of the UDP payload, 24 to 65507; default 36 (an IPv4 packet of 64 bytes)\n"
+	"  --size BYTES    of the UDP payload, 20 to 65507; default 36 (an IPv4 packet of 64 bytes)\n"
 	"  --count N       how many round trips; default 10000 unless --for is given\n"
 	"  --for SECONDS   how long\n"
 	"  --wait MS       an answer that takes longer is lost; default 1000\n";

@@ -23,8 +23,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "histogram.h"
-#include "payload.h"
+#include "tools/histogram.h"
+#include "tools/payload.h"
 
 #define BATCH 64u
 #define ERRNO_MAX 134u
@@ -39,7 +39,7 @@ static const char usage[] =
 	"  --ports N        flow i goes to port BASE + i % N; default 1\n"
 	"  --flows N        how many source sockets; default 1\n"
 	"  --first-flow I   the number of the first flow: tells several senders apart; default 0\n"
-	"  --size BYTES     of the UDP payload, 24 to 65507; default 36 (an IPv4 packet of 64 bytes)\n"
+	"  --size BYTES     of the UDP payload, 20 to 65507; default 36 (an IPv4 packet of 64 bytes)\n"
 	"  --count N        how many to send\n"
 	"  --for SECONDS    how long; neither: until SIGINT or SIGTERM\n"
 	"  --rate PPS       packets a second, all flows together; 0, the default: as fast as it can\n"
@@ -194,7 +194,7 @@ static void send_burst(const struct settings *settings, uint32_t index, unsigned
 	for (unsigned i = 0; i < count; i++) {
 		struct payload *payload = iov[i].iov_base;
 
-		payload->flow = settings->first_flow + index;
+		payload->flow = (uint16_t)(settings->first_flow + index);
 		payload->sequence = flow->sequence++;
 		payload->time_ns = settings->rate ? due_ns(settings, start, offered + i) : now;
 		histogram_add(&late, now - payload->time_ns);

@@ -20,8 +20,8 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "histogram.h"
-#include "payload.h"
+#include "tools/histogram.h"
+#include "tools/payload.h"
 
 #define BATCH 64u
 #define WINDOW (1u << 18)

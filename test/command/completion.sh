@@ -104,10 +104,10 @@ expect_words '' "nor ranges" run --queue '=' 0
 
 # ---- functions ----
 
-# a stock function that needs arguments says so in .usage; in brackets are those that may be left out
+# a stock function that needs arguments says so in .usage; what is in brackets as a whole may be left out
 stock=$(for file in lib/functions/*.c; do
 	name=$(basename "$file" .c)
-	if grep -q '\.usage = "[^[]' "$file"; then printf '%s:\n' "$name"; else printf '%s\n' "$name"; fi
+	if grep '\.usage = "' "$file" | grep -qv '\.usage = "\[[^"]*\]"'; then printf '%s:\n' "$name"; else printf '%s\n' "$name"; fi
 done | sort | paste -sd ' ')
 
 mkdir "$scratch/empty" "$scratch/files" "$scratch/files/deeper" "$scratch/own"
@@ -146,6 +146,15 @@ for option in -w --write --dropped; do
 	expect_words 'in.pcap in.pcapng' "replay $option" replay in.pcap "$option" in
 done
 expect_words 'deeper in.pcap in.pcapng' "replay --write=" replay --write '='
+
+# ---- bench ----
+
+touch old.json old.html
+expect_words 'none none,yardstick' "bench --compare" bench --compare no
+expect_words 'deeper old.html' "bench --report: pages" bench --report ''
+expect_words 'deeper old.json' "bench --json: files" bench --json ''
+expect_words 'old.json' "bench --json=" bench --json '=' o
+expect_words '' "bench --rate: numbers" bench --rate ''
 
 # ---- network namespaces, as a program says that is called ip ----
 

@@ -3,33 +3,36 @@
  * What a test datagram carries: who sent it, when, and content that shows damage. Sender and receiver are on one
  * machine: host byte order, and one clock.
  *
- *	0        4        8                16               24                  size
+ *	0        2        4                12               20                  size
  *	+--------+--------+----------------+----------------+-------------------+
- *	| magic  | flow   | sequence       | send time, ns  | pattern ...       |
+ *	| magic  | flow   | sequence       | time due, ns   | pattern ...       |
  *	+--------+--------+----------------+----------------+-------------------+
  *
  * The pattern follows from all of the header and the size: a changed header, a changed byte and a cut tail all show.
+ * (A packet without a pattern shows damage to its magic and its flow only.)
+ *
+ * `verdict bench` and the programs of bench/net use it.
  */
-#ifndef VERDICT_BENCH_PAYLOAD_H
-#define VERDICT_BENCH_PAYLOAD_H
+#ifndef VERDICT_TOOLS_PAYLOAD_H
+#define VERDICT_TOOLS_PAYLOAD_H
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
-#define PAYLOAD_MAGIC 0x76647031u
+#define PAYLOAD_MAGIC 0x7664u
 #define PAYLOAD_FLOWS_MAX 16384u
 #define PAYLOAD_SIZE_MAX 65507u
 
 struct payload {
-	uint32_t magic;
-	uint32_t flow;
+	uint16_t magic;
+	uint16_t flow;
 	uint64_t sequence;
 	uint64_t time_ns; /* CLOCK_MONOTONIC */
 	uint8_t pattern[];
-};
+} __attribute__((packed, aligned(4)));
 
-_Static_assert(sizeof(struct payload) == 24, "the header has no holes");
+_Static_assert(sizeof(struct payload) == 20, "the header has no holes");
 
 static inline uint64_t payload_seed(const struct payload *payload, size_t size)
 {

@@ -2,9 +2,11 @@
 /*
  * A histogram of nanoseconds with three significant digits over the whole range of 64 bits: values below 2,048 have
  * a bucket each, above them every doubling is split into 1,024 buckets, so that a bucket is at most 0.1 % wide.
+ *
+ * `verdict bench` and the programs of bench/net use it.
  */
-#ifndef VERDICT_BENCH_HISTOGRAM_H
-#define VERDICT_BENCH_HISTOGRAM_H
+#ifndef VERDICT_TOOLS_HISTOGRAM_H
+#define VERDICT_TOOLS_HISTOGRAM_H
 
 #include <inttypes.h>
 #include <stdint.h>
@@ -28,10 +30,19 @@ static inline void histogram_add(struct histogram *histogram, uint64_t value)
 		histogram->max = value;
 }
 
-/* The value that `per_mille` of the values do not exceed: the upper edge of its bucket. */
-static inline uint64_t histogram_quantile(const struct histogram *histogram, unsigned per_mille)
+static inline void histogram_merge(struct histogram *histogram, const struct histogram *other)
 {
-	uint64_t wanted = (histogram->count * per_mille + 999) / 1000, seen = 0, edge;
+	for (unsigned i = 0; i < sizeof histogram->buckets / sizeof *histogram->buckets; i++)
+		histogram->buckets[i] += other->buckets[i];
+	histogram->count += other->count;
+	if (other->max > histogram->max)
+		histogram->max = other->max;
+}
+
+/* The value that `per_million` of the values do not exceed: the upper edge of its bucket. */
+static inline uint64_t histogram_quantile(const struct histogram *histogram, unsigned per_million)
+{
+	uint64_t wanted = (histogram->count * per_million + 999999) / 1000000, seen = 0, edge;
 
 	for (unsigned i = 0; i < sizeof histogram->buckets / sizeof *histogram->buckets; i++) {
 		unsigned shift = i < 2 * HISTOGRAM_HALF ? 0 : i / HISTOGRAM_HALF - 1;
@@ -50,8 +61,8 @@ static inline void histogram_print(const struct histogram *histogram, const char
 {
 	printf("\"%s\":{\"p50\":%" PRIu64 ",\"p90\":%" PRIu64 ",\"p99\":%" PRIu64 ",\"p999\":%" PRIu64
 	       ",\"max\":%" PRIu64 "}",
-	       name, histogram_quantile(histogram, 500), histogram_quantile(histogram, 900),
-	       histogram_quantile(histogram, 990), histogram_quantile(histogram, 999), histogram->max);
+	       name, histogram_quantile(histogram, 500000), histogram_quantile(histogram, 900000),
+	       histogram_quantile(histogram, 990000), histogram_quantile(histogram, 999000), histogram->max);
 }
 
 #endif
