@@ -65,8 +65,10 @@ static pthread_t begin(struct program *program, int reports, struct bench_cpu *b
 	if (descriptor < 0 || pthread_create(&thread, NULL, program_main, program))
 		_exit(1);
 	while (vd_nfq_status_of(descriptor, BENCH_QUEUE, &status)) {
-		if (atomic_load_explicit(&program->has_ended, memory_order_acquire))
+		if (atomic_load_explicit(&program->has_ended, memory_order_acquire)) {
+			pthread_join(thread, NULL);
 			_exit(1);
+		}
 		pause_ms(1);
 	}
 	close(descriptor);

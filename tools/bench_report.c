@@ -377,7 +377,9 @@ static void show_found(const struct bench *bench, unsigned first, unsigned count
 		for (unsigned program = 0; program < BENCH_NONE; program++) {
 			const struct bench_max *max = &bench->found[first + i].maxima[program];
 
-			if (max->is_known)
+			if (max->is_known && !max->rate)
+				fprintf(file, "<td>none of those tried</td>");
+			else if (max->is_known)
 				fprintf(file, "<td>%" PRIu64 "%s</td>", max->rate, max->is_of_sender ? " or more" : "");
 			else
 				fprintf(file, "<td>-</td>");
