@@ -143,11 +143,12 @@ $(OUT)/flags: FORCE
 
 $(OUT)/obj/engine/load.o: CPPFLAGS_ALL += -DFUNCTION_DIRECTORY='"$(FUNCTIONDIR)"'
 
-# what `verdict bench` says of itself; no commit where the sources are not a repository
+# what `verdict bench` says of itself; no commit where the sources are not a repository. Another user, to whom git tells nothing,
+# and who could not write here, leaves it
 COMMIT := $(shell test -e .git && git describe --always --dirty --abbrev=12 --match= 2>/dev/null)
 $(OUT)/commit: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(COMMIT)' | cmp -s - $@ || printf '%s\n' '$(COMMIT)' > $@
+	@printf '%s\n' '$(COMMIT)' | cmp -s - $@ || { test -e $@ && ! test -w $@; } || printf '%s\n' '$(COMMIT)' > $@
 $(OUT)/obj/tools/bench_result.o: $(OUT)/commit
 $(OUT)/obj/tools/bench_result.o: CPPFLAGS_ALL += -DVERDICT_COMMIT='"$(COMMIT)"' -DVERDICT_FLAGS='"$(strip $(subst ",,$(SANITIZE) $(CFLAGS)))"'
 

@@ -4,7 +4,7 @@
 # The manual pages about verdict functions: what they show compiles as a reader would copy it, and rewriting a port really is
 # three lines, with a checksum that is right.
 #
-# In a page, what is to be compiled stands in the display behind a comment: .\" program: NAME. Without the header or
+# In a page, what is to be compiled stands in the display behind a comment: .\" function: NAME. Without the header or
 # VD_FUNCTION() it is a piece of a file.
 
 set -u
@@ -26,7 +26,7 @@ fi
 functions=$scratch/functions
 mkdir "$functions"
 awk -v to="$functions" '
-	/^\.\\" program: / { name = $3; next }
+	/^\.\\" function: / { name = $3; next }
 	name && /^\.Bd / { in_it = 1; next }
 	/^\.Ed/ { if (in_it) close(to "/" name); in_it = 0; name = ""; next }
 	in_it { gsub(/\\e/, "\\"); print > (to "/" name) }' tools/man/verdict-edit.7 tools/man/verdict-function.7

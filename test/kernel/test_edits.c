@@ -413,8 +413,11 @@ static void transfer(const struct vd_net_family *family)
 	assert_int_equal(tcp.downloaded, ANSWER);
 }
 
+/* In the namespace of the engine. Nothing is queued any more: a connection that was closed still has something to say. */
 static void finish(struct engine_host *host, unsigned queue)
 {
+	VD_NET_EACH_FAMILY(family)
+		vd_net_command("%s -F OUTPUT; %s -F INPUT", family->iptables, family->iptables);
 	engine_host_settle(host, queue, 1);
 	engine_host_stop(host);
 	assert_int_equal(engine_host_stats(host, queue).edits_refused, 0);
@@ -461,23 +464,23 @@ static void streams_are_scrambled_and_back(void **state)
 	for (unsigned offload = 0; offload < 2; offload++) {
 		vd_net_setup(&net);
 		vd_net_set_offload(VD_NET_NEAR_DEVICE, offload);
-		VD_NET_EACH_FAMILY(family)
-			vd_net_command("%s -A OUTPUT -p tcp -j NFQUEUE --queue-num %d", family->iptables, QUEUE);
 		vd_net_enter_far(&net);
 		vd_net_trust_checksums(VD_NET_FAR_DEVICE, false);
-		VD_NET_EACH_FAMILY(family)
-			vd_net_command("%s -A INPUT -p tcp -j NFQUEUE --queue-num %d", family->iptables, BACK_QUEUE);
 		VD_NET_EACH_FAMILY(family) {
 			struct engine_host *there, *here;
 			struct tap *tap = tap_open(net.far, VD_NET_FAR_DEVICE);
 
 			vd_net_enter_far(&net);
+			vd_net_command("%s -A INPUT -p tcp -j NFQUEUE --queue-num %d", family->iptables, BACK_QUEUE);
 			there = start(BACK_QUEUE, &SCRAMBLE);
 			vd_net_enter_near(&net);
+			vd_net_command("%s -A OUTPUT -p tcp -j NFQUEUE --queue-num %d", family->iptables, QUEUE);
 			here = start(QUEUE, &SCRAMBLE);
 			transfer(family);
 			finish(here, QUEUE);
+			vd_net_enter_far(&net);
 			finish(there, BACK_QUEUE);
+			vd_net_enter_near(&net);
 			assert_int_equal(streamed.refused, 0);
 			assert_true(streamed.gso > 0 || !offload);
 			expect_right_on_the_wire(tap, false);
@@ -565,6 +568,8 @@ static void a_large_packet_grows(void **state)
 		vd_net_command("%s -A OUTPUT -p tcp -j NFQUEUE --queue-num %d", family->iptables, QUEUE);
 		host = start(QUEUE, &LENGTHEN);
 		traffic_tcp_transfer(&tcp);
+		vd_net_command("%s -F OUTPUT", family->iptables);
+		engine_host_settle(host, QUEUE, 1);
 		engine_host_stop(host);
 		assert_true(lengthened.length > 1500);
 		assert_int_equal(lengthened.result, 0);
