@@ -21,6 +21,8 @@ change() {
 
 expect_exit 0 "PERFORMANCE.md is what the results say" "$report" --check
 
+expect_exit 1 "and they name no path of the machine they come from" grep -E '"(executable|host_name)": ?"[^"]*/|"host_name"' bench/results/*.json
+
 cp -r bench/results "$results"
 expect_exit 1 "a page that is not there is not up to date" "${here[@]}" --check
 expect_exit 0 "it is written" "${here[@]}"
