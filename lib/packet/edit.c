@@ -123,6 +123,13 @@ static inline int set_port(struct vd_packet *packet, uint32_t at, unsigned port)
 {
 	int result;
 
+	/* nearly all that have any */
+	if ((packet->protocol == IPPROTO_TCP || packet->protocol == IPPROTO_UDP) && port <= UINT16_MAX &&
+	    vd_packet_is_plain(packet) && vd_packet_transport(packet, 4)) {
+		vd_packet_begin_edit(packet, VD_EDITED_TRANSPORT);
+		vd_packet_write_transport16(packet, at, port);
+		return 0;
+	}
 	if (!vd_protocol_has_ports(packet->protocol))
 		return packet->protocol || !vd_packet_is_truncated(packet) ? -EPROTONOSUPPORT : vd_packet_check_edit(packet);
 	if (port > UINT16_MAX)
