@@ -13,7 +13,7 @@
  */
 static bool settle_edits(struct vd_packet *packet, enum vd_verdict fault_verdict)
 {
-	bool goes_on = packet->verdict != VD_DROP && packet->verdict != VD_REJECT;
+	bool goes_on = !vd_packet_is_dropped(packet);
 
 	if (goes_on && packet->edit_refused) {
 		packet->verdict = (uint8_t)fault_verdict;

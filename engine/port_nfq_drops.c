@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/port_nfq_drops.h"
 
+#include "lib/packet/packet.h"
+
 enum { IN_FLIGHT, ANSWERED, WAITS };
 
 /* A packet's place, counted from 1; 0: it has none. */
@@ -48,10 +50,8 @@ void nfq_drops_track(struct nfq_drops *drops, struct vd_packet *const *packets, 
 
 bool nfq_drops_can_wait(const struct nfq_drops *drops, const struct vd_packet *packet)
 {
-	bool is_dropped = packet->verdict == VD_DROP || packet->verdict == VD_REJECT;
-
 	/* relaxed: how far the mark is, about */
-	return drops->is_on && is_dropped && place_of(packet) &&
+	return drops->is_on && vd_packet_is_dropped(packet) && place_of(packet) &&
 	       place_of(packet) - atomic_load_explicit(&drops->swept, memory_order_relaxed) <= NFQ_DROPS_WAITING_MAX;
 }
 

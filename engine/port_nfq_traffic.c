@@ -16,6 +16,7 @@
 #include "engine/port_nfq.h"
 #include "engine/slots.h"
 #include "engine/tally.h"
+#include "lib/packet/packet.h"
 
 /* Runs shorter than this are not worth finding out. */
 #define RUN_MIN 6
@@ -159,11 +160,6 @@ static int probe(struct nfq_port *nfq, struct vd_packet *const *packets, unsigne
 	return (int)count;
 }
 
-static bool is_dropped(const struct vd_packet *packet)
-{
-	return packet->verdict == VD_DROP || packet->verdict == VD_REJECT;
-}
-
 /* All that there is, in runs as long as may be. */
 static int send_runs(struct nfq_port *nfq, struct vd_packet *const *packets, unsigned count, struct vd_nfq_batch *batch)
 {
@@ -172,7 +168,7 @@ static int send_runs(struct nfq_port *nfq, struct vd_packet *const *packets, uns
 	int result = 0;
 
 	/* what a flush takes of those that are dropped was dropped */
-	if (!is_dropped(packets[0]) && run_length(packets, count, packets[0]) >= RUN_MIN) {
+	if (!vd_packet_is_dropped(packets[0]) && run_length(packets, count, packets[0]) >= RUN_MIN) {
 		bool had_last;
 		int sent = probe(nfq, packets, count, batch, &had_last);
 
@@ -182,7 +178,7 @@ static int send_runs(struct nfq_port *nfq, struct vd_packet *const *packets, uns
 		probed = had_last ? packets[i - 1] : NULL;
 	}
 	for (; i < count && !result; i += length) {
-		const struct vd_packet *known = is_dropped(packets[i]) ? packets[i] : probed;
+		const struct vd_packet *known = vd_packet_is_dropped(packets[i]) ? packets[i] : probed;
 
 		length = known ? run_length(packets + i, count - i, known) : 1;
 		if (length > 1 && !vd_nfq_batch_add_range(batch, packets[i + length - 1], length))

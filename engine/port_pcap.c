@@ -35,6 +35,7 @@
 #include "engine/port_pcap_link.h"
 #include "engine/port_pcap_verify.h"
 #include "engine/slots.h"
+#include "lib/packet/packet.h"
 
 #define ROOM_LINK 64
 #define ROOM_DATA 128
@@ -322,12 +323,6 @@ static int rewrite(struct vd_frame *frame, const struct vd_packet *packet)
 	frame->header.caplen = frame->header.len = length;
 	return 0;
 }
-
-static bool is_dropped(const struct vd_packet *packet)
-{
-	return packet->verdict == VD_DROP || packet->verdict == VD_REJECT;
-}
-
 static int capture_send(struct vd_port *port, struct vd_packet *const *packets, unsigned count, bool are_all, void *scratch)
 {
 	struct capture *this = capture_of(port);
@@ -338,7 +333,7 @@ static int capture_send(struct vd_port *port, struct vd_packet *const *packets, 
 	(void)scratch;
 	if (this->has_outputs) /* until it is settled, a frame is its packet's holder's: no lock */
 		for (unsigned i = 0; i < count && !code; i++)
-			if (packets[i]->changed & VD_CHANGED_DATA && !is_dropped(packets[i]))
+			if (packets[i]->changed & VD_CHANGED_DATA && !vd_packet_is_dropped(packets[i]))
 				code = rewrite(vd_frames_at(&this->frames, vd_pcap_position(packets[i])), packets[i]);
 
 	pthread_mutex_lock(&this->lock);
@@ -347,7 +342,7 @@ static int capture_send(struct vd_port *port, struct vd_packet *const *packets, 
 	if (this->has_outputs) {
 		for (unsigned i = 0; i < count; i++)
 			vd_frames_at(&this->frames, vd_pcap_position(packets[i]))->state =
-				is_dropped(packets[i]) ? VD_FRAME_DROPPED : VD_FRAME_ACCEPTED;
+				vd_packet_is_dropped(packets[i]) ? VD_FRAME_DROPPED : VD_FRAME_ACCEPTED;
 		flush(this);
 	}
 	code = this->failed;

@@ -45,7 +45,7 @@ unsigned vd_pcap_verify_accepted(struct vd_packet *const *packets, unsigned coun
 	for (unsigned i = 0; i < count; i++) {
 		enum checksums before = (enum checksums)(packets[i]->port_private >> VD_PCAP_POSITION_BITS);
 
-		if (packets[i]->verdict == VD_DROP || packets[i]->verdict == VD_REJECT)
+		if (vd_packet_is_dropped(packets[i]))
 			continue;
 		wrong += (packets[i]->changed & VD_CHANGED_DATA ? checksums_of(packets[i]) : before) == WRONG;
 	}

@@ -10,6 +10,7 @@
 
 #include "engine/probes.h"
 #include "engine/state.h"
+#include "lib/packet/packet.h"
 
 void vd_send(struct vd_engine *engine, struct vd_sender *sender, struct vd_lane *lane, struct vd_packet *const *packets,
 	     unsigned count, bool are_all)
@@ -20,8 +21,7 @@ void vd_send(struct vd_engine *engine, struct vd_sender *sender, struct vd_lane 
 
 	for (unsigned i = 0; i < count; i++) {
 		verdicts[packets[i]->verdict]++;
-		rewritten += packets[i]->changed & VD_CHANGED_DATA && packets[i]->verdict != VD_DROP &&
-			     packets[i]->verdict != VD_REJECT;
+		rewritten += packets[i]->changed & VD_CHANGED_DATA && !vd_packet_is_dropped(packets[i]);
 	}
 	VD_PROBE(send_begin, lane, packets, count);
 	result = lane->port->operations->send(lane->port, packets, count, are_all, sender->scratch);

@@ -36,22 +36,6 @@ static bool is_none(const struct vd_checksum_place *place, const uint8_t *payloa
 	return place->zero_is_none && !payload[place->field] && !payload[place->field + 1];
 }
 
-/* The field's new bytes; how many. */
-static uint32_t make_field(struct ipq_completed *completed, const uint8_t *payload, const struct vd_checksum_place *place)
-{
-	uint16_t checksum;
-	uint32_t crc;
-
-	if (place->kind == VD_CHECKSUM_CRC32C) {
-		crc = vd_packet_crc32c_le(place, payload);
-		memcpy(completed->field, &crc, sizeof crc);
-		return sizeof crc;
-	}
-	checksum = vd_packet_checksum_be(place, payload);
-	memcpy(completed->field, &checksum, sizeof checksum);
-	return sizeof checksum;
-}
-
 void ipq_complete(struct ipq_completed *completed, uint8_t family, const uint8_t *payload, uint32_t length)
 {
 	struct vd_packet packet = {.ethertype = family == AF_INET6 ? ETH_P_IPV6 : ETH_P_IP, .length = length, .wire_length = length};
@@ -66,7 +50,7 @@ void ipq_complete(struct ipq_completed *completed, uint8_t family, const uint8_t
 			complete_header(completed, payload, done);
 		}
 		if (!vd_packet_find_checksum(&packet, payload, &place) && place.kind != VD_CHECKSUM_NONE && !is_none(&place, payload)) {
-			size = make_field(completed, payload, &place);
+			size = vd_packet_make_checksum(&place, payload, completed->field);
 			add(completed, payload + done, place.field - done);
 			add(completed, completed->field, size);
 			done = place.field + size;

@@ -34,16 +34,10 @@
 /* The kernel's number for lo in every network namespace. */
 #define LOOPBACK_DEVICE 1
 
-static void write16(uint8_t *at, uint32_t number)
-{
-	at[0] = (uint8_t)(number >> 8);
-	at[1] = (uint8_t)number;
-}
-
 static void write32(uint8_t *at, uint32_t number)
 {
-	write16(at, number >> 16);
-	write16(at + 2, number);
+	vd_packet_write16(at, number >> 16);
+	vd_packet_write16(at + 2, number);
 }
 
 /* ---- which answer ---- */
@@ -243,7 +237,7 @@ static uint32_t build_ipv4(const struct vd_packet *packet, enum vd_answer answer
 	memset(buffer, 0, IPV4_HEADER);
 	buffer[0] = 0x45;
 	buffer[1] = is_reset ? 0 : TOS_CONTROL;
-	write16(buffer + 2, IPV4_HEADER + length);
+	vd_packet_write16(buffer + 2, IPV4_HEADER + length);
 	buffer[6] = 0x40; /* don't fragment: it is small enough, and so needs no identification (RFC 6864) */
 	buffer[8] = HOPS;
 	buffer[9] = is_reset ? IPPROTO_TCP : IPPROTO_ICMP;
@@ -266,7 +260,7 @@ static uint32_t build_ipv6(const struct vd_packet *packet, enum vd_answer answer
 
 	memset(buffer, 0, IPV6_HEADER);
 	buffer[0] = 0x60;
-	write16(buffer + 4, length);
+	vd_packet_write16(buffer + 4, length);
 	buffer[6] = is_reset ? IPPROTO_TCP : IPPROTO_ICMPV6;
 	buffer[7] = HOPS;
 	memcpy(buffer + 8, source, 16);

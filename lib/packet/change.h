@@ -71,10 +71,4 @@ static inline void vd_packet_write_transport16(struct vd_packet *packet, uint32_
 	packet->edit_transport_sum += (uint64_t)(uint16_t)~from_be + to_be;
 }
 
-static inline void vd_packet_write16(uint8_t *at, uint32_t number)
-{
-	at[0] = (uint8_t)(number >> 8);
-	at[1] = (uint8_t)number;
-}
-
 #endif

@@ -153,37 +153,18 @@ void vd_packet_write_transport(struct vd_packet *packet, uint32_t at, const void
 
 /* ---- complete ---- */
 
-static bool counts_addresses(const struct vd_packet *packet)
-{
-	return packet->protocol != IPPROTO_ICMP && packet->protocol != IPPROTO_GRE;
-}
-
 static void complete_by_what_changed(struct vd_packet *packet, uint8_t *field)
 {
 	uint64_t sum = packet->edited & VD_EDITED_TRANSPORT ? packet->edit_transport_sum : 0;
 	uint16_t checksum;
 
 	memcpy(&checksum, field, sizeof checksum);
-	if (counts_addresses(packet))
+	if (vd_packet_has_pseudo_header(packet))
 		sum += packet->edit_address_sum;
 	checksum = vd_checksum_finish_be((uint16_t)~checksum + sum);
 	if (!checksum && vd_packet_is_never_zero(packet))
 		checksum = 0xffff;
 	memcpy(field, &checksum, sizeof checksum);
-}
-
-static void complete_in_full(uint8_t *data, const struct vd_checksum_place *place)
-{
-	uint32_t crc;
-	uint16_t checksum;
-
-	if (place->kind == VD_CHECKSUM_CRC32C) {
-		crc = vd_packet_crc32c_le(place, data);
-		memcpy(data + place->field, &crc, sizeof crc);
-	} else {
-		checksum = vd_packet_checksum_be(place, data);
-		memcpy(data + place->field, &checksum, sizeof checksum);
-	}
 }
 
 static inline void complete_transport(struct vd_packet *packet, uint8_t *data)
@@ -205,7 +186,7 @@ static inline void complete_transport(struct vd_packet *packet, uint8_t *data)
 	}
 	if (packet->edited & VD_EDITED_FULL || packet->skb_info & (VD_SKB_CHECKSUM_NOT_READY | VD_SKB_GSO)) {
 		if (!vd_packet_find_checksum(packet, data, &place))
-			complete_in_full(data, &place);
+			vd_packet_make_checksum(&place, data, data + place.field);
 	} else if (packet->protocol != IPPROTO_SCTP) {
 		complete_by_what_changed(packet, data + field);
 	}

@@ -6,32 +6,8 @@
 
 #include <netinet/in.h>
 
-#ifndef IPPROTO_UDPLITE
-#define IPPROTO_UDPLITE 136
-#endif
-
 /* What a verdict message can carry. */
 #define LENGTH_MAX 65531u
-
-/* Those whose checksum is known. */
-static bool is_known(const struct vd_packet *packet)
-{
-	switch (packet->protocol) {
-	case IPPROTO_TCP:
-	case IPPROTO_UDP:
-	case IPPROTO_UDPLITE:
-	case IPPROTO_DCCP:
-	case IPPROTO_SCTP:
-	case IPPROTO_GRE:
-		return true;
-	case IPPROTO_ICMP:
-		return packet->ip_version == 4;
-	case IPPROTO_ICMPV6:
-		return packet->ip_version == 6;
-	default:
-		return false;
-	}
-}
 
 /* Where the payload is, from the network header on, and how long. 0 or -errno; nothing is noted. */
 static int find_payload(const struct vd_packet *packet, uint32_t *start, uint32_t *length)
@@ -40,7 +16,7 @@ static int find_payload(const struct vd_packet *packet, uint32_t *start, uint32_
 
 	if (packet->parsed & VD_PARSED_MALFORMED)
 		return -EINVAL;
-	if (!is_known(packet))
+	if (!vd_packet_is_known(packet))
 		return packet->protocol || !vd_packet_is_truncated(packet) ? -EPROTONOSUPPORT : -ENODATA;
 	payload = vd_packet_payload(packet, length);
 	if (!payload)

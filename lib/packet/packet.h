@@ -22,6 +22,12 @@ void vd_packet_parse(struct vd_packet *packet, const uint8_t *data);
  */
 uint32_t vd_packet_compute_flow_hash(const struct vd_packet *packet, uint64_t key);
 
+/* Whether its verdict ends its way: it is dropped, and whether its sender is told makes no difference. */
+static inline bool vd_packet_is_dropped(const struct vd_packet *packet)
+{
+	return packet->verdict == VD_DROP || packet->verdict == VD_REJECT;
+}
+
 /*
  * Completes the checksums of a packet that was edited. When no more edits come; more often does no harm.
  */

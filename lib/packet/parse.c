@@ -5,7 +5,7 @@
  * Two lengths matter. `length` bytes may be read; `wire_length` bytes exist. A header beyond wire_length is malformed; one
  * that merely was not copied is unknown, which is not the packet's fault.
  */
-#include "packet.h"
+#include "place.h"
 
 #include <linux/if_ether.h>
 #include <netinet/in.h>
@@ -13,16 +13,8 @@
 /* More extension headers than any sender makes; a chain beyond this is somebody's attack (RFC 8200 sets no limit). */
 #define EXTENSIONS_MAX 16
 
-#ifndef IPPROTO_UDPLITE
-#define IPPROTO_UDPLITE 136
-#endif
 #define NEXT_HIP 139
 #define NEXT_SHIM6 140
-
-static uint16_t read16(const uint8_t *bytes)
-{
-	return (uint16_t)(bytes[0] << 8 | bytes[1]);
-}
 
 static void mark_malformed(struct vd_packet *packet)
 {
@@ -56,7 +48,7 @@ static void check_transport(struct vd_packet *packet, const uint8_t *data, uint3
 		/* UDP-Lite's third field is a coverage, not a length; UDP over a jumbogram has 0 there (RFC 2675) */
 		if (packet->protocol == IPPROTO_UDP && readable > 5 && !(packet->parsed & VD_PARSED_FRAGMENT) &&
 		    !(packet->skb_info & VD_SKB_GSO)) {
-			uint32_t udp_length = read16(header + 4);
+			uint32_t udp_length = vd_packet_read16(header + 4);
 
 			if ((udp_length < 8 && udp_length) || udp_length > have || (!udp_length && packet->ip_version == 4))
 				return mark_malformed(packet);
@@ -106,14 +98,14 @@ static void parse_ipv4(struct vd_packet *packet, const uint8_t *data)
 	}
 	packet->protocol = data[9];
 	header_length = (data[0] & 0x0fu) * 4;
-	total_length = read16(data + 2);
+	total_length = vd_packet_read16(data + 2);
 	if (!total_length && (packet->skb_info & VD_SKB_GSO))
 		total_length = packet->wire_length; /* BIG TCP: too large for the field */
 	if (header_length < 20 || total_length < header_length || total_length > packet->wire_length)
 		return mark_malformed(packet);
 
 	packet->network_length = (uint16_t)header_length;
-	fragment = read16(data + 6);
+	fragment = vd_packet_read16(data + 6);
 	if (fragment & 0x3fff) { /* "more fragments", or an offset */
 		packet->parsed |= VD_PARSED_FRAGMENT;
 		packet->fragment_offset = (uint16_t)((fragment & 0x1fff) * 8);
@@ -163,7 +155,7 @@ static void parse_ipv6(struct vd_packet *packet, const uint8_t *data)
 		return;
 	}
 	next = data[6];
-	end = 40 + read16(data + 4);
+	end = 40 + vd_packet_read16(data + 4);
 	if (end == 40 && (next == IPPROTO_HOPOPTS || (packet->skb_info & VD_SKB_GSO)))
 		end = packet->wire_length; /* a jumbogram (RFC 2675), or BIG TCP without its option */
 	if (end > packet->wire_length)
@@ -177,7 +169,7 @@ static void parse_ipv6(struct vd_packet *packet, const uint8_t *data)
 		if (packet->length < offset + 8)
 			return; /* not copied: what comes behind it is not known */
 		if (next == IPPROTO_FRAGMENT) {
-			uint32_t fragment = read16(data + offset + 2);
+			uint32_t fragment = vd_packet_read16(data + offset + 2);
 
 			extension_length = 8;
 			if (fragment & 0xfff9) { /* an atomic fragment (RFC 6946) is a whole packet */

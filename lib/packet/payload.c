@@ -35,18 +35,12 @@ static uint32_t header_length(const struct vd_packet *packet)
 	}
 }
 
-static bool is_known(unsigned protocol)
-{
-	return vd_protocol_has_ports(protocol) || protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6 ||
-	       protocol == IPPROTO_GRE;
-}
-
 const uint8_t *vd_packet_payload(const struct vd_packet *packet, uint32_t *length)
 {
 	uint32_t size = header_length(packet), start, end;
 
 	*length = 0;
-	if (!packet->transport_offset || (!size && is_known(packet->protocol)))
+	if (!packet->transport_offset || (!size && vd_packet_is_known(packet)))
 		return NULL;
 	start = packet->transport_offset + size;
 	end = vd_packet_ip_end(packet, vd_packet_data(packet));

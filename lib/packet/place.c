@@ -137,12 +137,6 @@ static bool add_pseudo_header(const struct vd_packet *packet, const uint8_t *dat
 
 /* ---- protocols ---- */
 
-static bool has_pseudo_header(const struct vd_packet *packet)
-{
-	return packet->protocol == IPPROTO_TCP || packet->protocol == IPPROTO_UDP || packet->protocol == IPPROTO_UDPLITE ||
-	       packet->protocol == IPPROTO_DCCP || packet->protocol == IPPROTO_ICMPV6;
-}
-
 /* Where the field is in the transport header; 0: there is none. */
 static inline uint32_t field_offset(const struct vd_packet *packet, const uint8_t *header)
 {
@@ -227,7 +221,7 @@ int vd_packet_find_checksum(const struct vd_packet *packet, const uint8_t *data,
 	place->end = place->start + covered(packet, data + place->start, length);
 	if (place->end < place->field + (place->kind == VD_CHECKSUM_CRC32C ? 4 : 2))
 		return -EINVAL;
-	return has_pseudo_header(packet) && !add_pseudo_header(packet, data, place, length) ? -ENODATA : 0;
+	return vd_packet_has_pseudo_header(packet) && !add_pseudo_header(packet, data, place, length) ? -ENODATA : 0;
 }
 
 /* ---- sums ---- */
@@ -257,4 +251,19 @@ uint32_t vd_packet_crc32c_le(const struct vd_checksum_place *place, const uint8_
 	crc = __builtin_bswap32(crc);
 #endif
 	return crc;
+}
+
+uint32_t vd_packet_make_checksum(const struct vd_checksum_place *place, const uint8_t *data, uint8_t *field)
+{
+	uint16_t checksum;
+	uint32_t crc;
+
+	if (place->kind == VD_CHECKSUM_CRC32C) {
+		crc = vd_packet_crc32c_le(place, data);
+		memcpy(field, &crc, sizeof crc);
+		return sizeof crc;
+	}
+	checksum = vd_packet_checksum_be(place, data);
+	memcpy(field, &checksum, sizeof checksum);
+	return sizeof checksum;
 }

@@ -38,6 +38,12 @@ static inline uint32_t vd_packet_read16(const uint8_t *at)
 	return (uint32_t)at[0] << 8 | at[1];
 }
 
+static inline void vd_packet_write16(uint8_t *at, uint32_t number)
+{
+	at[0] = (uint8_t)(number >> 8);
+	at[1] = (uint8_t)number;
+}
+
 static inline uint16_t vd_packet_half_be(const uint8_t *at)
 {
 	uint16_t half;
@@ -74,6 +80,33 @@ static inline uint32_t vd_packet_ip_end(const struct vd_packet *packet, const ui
  */
 uint32_t vd_packet_checksum_field(const struct vd_packet *packet, const uint8_t *data);
 
+/* Addresses, protocol and length count in its transport checksum. */
+static inline bool vd_packet_has_pseudo_header(const struct vd_packet *packet)
+{
+	return packet->protocol == IPPROTO_TCP || packet->protocol == IPPROTO_UDP || packet->protocol == IPPROTO_UDPLITE ||
+	       packet->protocol == IPPROTO_DCCP || packet->protocol == IPPROTO_ICMPV6;
+}
+
+/* Whether the layout of its transport header is known, and with it the checksum. */
+static inline bool vd_packet_is_known(const struct vd_packet *packet)
+{
+	switch (packet->protocol) {
+	case IPPROTO_TCP:
+	case IPPROTO_UDP:
+	case IPPROTO_UDPLITE:
+	case IPPROTO_DCCP:
+	case IPPROTO_SCTP:
+	case IPPROTO_GRE:
+		return true;
+	case IPPROTO_ICMP:
+		return packet->ip_version == 4;
+	case IPPROTO_ICMPV6:
+		return packet->ip_version == 6;
+	default:
+		return false;
+	}
+}
+
 static inline bool vd_packet_zero_is_none(const struct vd_packet *packet)
 {
 	return packet->protocol == IPPROTO_UDP && packet->ip_version == 4;
@@ -97,6 +130,9 @@ bool vd_packet_is_pseudo_destination(const struct vd_packet *packet, const uint8
 /* What has to stand in the field, as it stands there, in 2 or 4 bytes; whatever stands there now. */
 uint16_t vd_packet_checksum_be(const struct vd_checksum_place *place, const uint8_t *data);
 uint32_t vd_packet_crc32c_le(const struct vd_checksum_place *place, const uint8_t *data);
+
+/* The one of the two that it is, into `field`; its size, 4 bytes at most. */
+uint32_t vd_packet_make_checksum(const struct vd_checksum_place *place, const uint8_t *data, uint8_t *field);
 
 /* Of the IPv4 header. */
 static inline uint16_t vd_packet_ipv4_checksum_be(const uint8_t *data, uint32_t header_length)

@@ -196,10 +196,10 @@ static void what_is_behind_the_packet_is_not_covered(void **state)
 	make(&kinds[0], &random, 31);
 	complete(AF_INET);
 	memcpy(&alone, joined + 36, sizeof alone);
-	bytes_put_fill(&bytes, 'x', 9);
+	bytes_put_fill(&bytes, 'b', 9);
 	complete(AF_INET);
 	assert_memory_equal(joined + 36, &alone, sizeof alone);
-	assert_memory_equal(joined + 71, "xxxxxxxxx", 9);
+	assert_memory_equal(joined + 71, "bbbbbbbbb", 9);
 }
 
 /* Whatever a program sends. */
