@@ -323,6 +323,7 @@ static int rewrite(struct vd_frame *frame, const struct vd_packet *packet)
 	frame->header.caplen = frame->header.len = length;
 	return 0;
 }
+
 static int capture_send(struct vd_port *port, struct vd_packet *const *packets, unsigned count, bool are_all, void *scratch)
 {
 	struct capture *this = capture_of(port);

@@ -90,8 +90,9 @@ static bool add_function(struct bench_settings *settings, const char *specificat
 	return true;
 }
 
-static bool read_option(struct bench_settings *settings, int option, const char *text)
+static bool read_option(void *argument, int option, const char *text)
 {
+	struct bench_settings *settings = argument;
 	uint64_t number = 0;
 	bool good;
 
@@ -134,17 +135,10 @@ static bool read_option(struct bench_settings *settings, int option, const char 
 /* 0 go on, -1 help was given, otherwise the exit code. */
 static int read_options(struct bench_settings *settings, int argc, char **argv)
 {
-	int option;
+	int result = vd_options_read("bench", HELP, "h", OPTIONS, read_option, settings, argc, argv);
 
-	optind = 1;
-	while ((option = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
-		if (option == 'h') {
-			fputs(HELP, stdout);
-			return -1;
-		}
-		if (option == '?' || !read_option(settings, option, optarg))
-			return vd_option_usage("bench");
-	}
+	if (result)
+		return result;
 	if (optind < argc) {
 		fprintf(stderr, "verdict: bench takes options only, not '%s'\n", argv[optind]);
 		return vd_option_usage("bench");

@@ -97,3 +97,20 @@ int vd_option_usage(const char *command)
 	fprintf(stderr, "verdict: `verdict %s --help` shows what it takes\n", command);
 	return EXIT_USAGE;
 }
+
+int vd_options_read(const char *command, const char *help, const char *letters, const struct option *options,
+		    bool (*read)(void *argument, int option, const char *text), void *argument, int argc, char **argv)
+{
+	int option;
+
+	optind = 1;
+	while ((option = getopt_long(argc, argv, letters, options, NULL)) != -1) {
+		if (option == 'h') {
+			fputs(help, stdout);
+			return -1;
+		}
+		if (option == '?' || !read(argument, option, optarg))
+			return vd_option_usage(command);
+	}
+	return 0;
+}

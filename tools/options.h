@@ -6,6 +6,7 @@
 #ifndef VERDICT_TOOLS_OPTIONS_H
 #define VERDICT_TOOLS_OPTIONS_H
 
+#include <getopt.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -28,6 +29,14 @@ enum vd_stats_form {
 
 /* "text", "json" or "none". */
 bool vd_option_stats(const char *name, const char *text, enum vd_stats_form *form);
+
+/*
+ * Reads the options of a subcommand: --help prints `help`, each other one is given to read(), which says false when it has
+ * complained. `letters` as for getopt(), 'h' among them. optind is then where the rest begins. 0 go on, -1 help was given,
+ * otherwise the exit code.
+ */
+int vd_options_read(const char *command, const char *help, const char *letters, const struct option *options,
+		    bool (*read)(void *argument, int option, const char *text), void *argument, int argc, char **argv);
 
 /* What getopt_long() could not read has been said by it; this points to the help. Returns the exit code. */
 int vd_option_usage(const char *command);

@@ -92,8 +92,9 @@ static bool add_function(struct replay *replay, const char *specification)
 	return true;
 }
 
-static bool read_option(struct replay *replay, int option, const char *text)
+static bool read_option(void *argument, int option, const char *text)
 {
+	struct replay *replay = argument;
 	uint64_t number = 0;
 	bool good;
 
@@ -136,17 +137,10 @@ static bool is_standard(const char *path)
 /* 0 go on, -1 help was given, otherwise the exit code. */
 static int read_options(struct replay *replay, int argc, char **argv)
 {
-	int option;
+	int result = vd_options_read("replay", HELP, "w:h", OPTIONS, read_option, replay, argc, argv);
 
-	optind = 1;
-	while ((option = getopt_long(argc, argv, "w:h", OPTIONS, NULL)) != -1) {
-		if (option == 'h') {
-			fputs(HELP, stdout);
-			return -1;
-		}
-		if (option == '?' || !read_option(replay, option, optarg))
-			return vd_option_usage("replay");
-	}
+	if (result)
+		return result;
 	if (optind != argc - 1) {
 		if (optind == argc)
 			say(NULL, "replay needs a capture to read: verdict replay CAPTURE");

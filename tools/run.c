@@ -156,8 +156,9 @@ static const struct option OPTIONS[] = {
 	{NULL, 0, NULL, 0},
 };
 
-static bool read_option(struct run *run, int option, const char *text)
+static bool read_option(void *argument, int option, const char *text)
 {
+	struct run *run = argument;
 	struct vd_engine_options *options = &run->options;
 	uint64_t number = 0;
 	bool good;
@@ -229,17 +230,10 @@ static bool read_option(struct run *run, int option, const char *text)
 /* 0 go on, -1 help was given, otherwise the exit code. */
 static int read_options(struct run *run, int argc, char **argv)
 {
-	int option;
+	int result = vd_options_read("run", HELP, "h", OPTIONS, read_option, run, argc, argv);
 
-	optind = 1;
-	while ((option = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
-		if (option == 'h') {
-			fputs(HELP, stdout);
-			return -1;
-		}
-		if (option == '?' || !read_option(run, option, optarg))
-			return vd_option_usage("run");
-	}
+	if (result)
+		return result;
 	if (optind < argc) {
 		fprintf(stderr, "verdict: run takes options only, not '%s'\n", argv[optind]);
 		return vd_option_usage("run");

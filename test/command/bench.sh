@@ -24,23 +24,9 @@ test_functions=$build/test/functions
 
 # ---- what is refused ----
 
-# expect_refused CODE PATTERN TEXT OPTION...: this code, nothing on standard output, one sentence on standard error, with code 2
-# maybe also the line that says where help is
+# expect_refused CODE PATTERN TEXT OPTION...
 expect_refused() {
-	local code=$1 pattern=$2 text=$3 lines
-
-	shift 3
-	timeout 20 "$verdict" bench "$@" >"$scratch/out" 2>"$scratch/err"
-	status=$?
-	output=$(cat "$scratch/out" "$scratch/err")
-	lines=$(grep -Evc "^verdict: \`verdict bench --help\` shows what it takes$" "$scratch/err")
-	if [ "$status" -ne "$code" ] || [ "$lines" -ne 1 ] || [ -s "$scratch/out" ] ||
-		! grep -Eq -- "^verdict: .*$pattern" "$scratch/err"; then
-		not_ok "$text (exit status $status, wanted $code and one sentence like: $pattern)"
-		show_output
-	else
-		ok "$text"
-	fi
+	expect_sentence bench "$@"
 }
 
 usage() {

@@ -37,23 +37,9 @@ nothing_is_left() {
 	fi
 }
 
-# expect_refused CODE PATTERN TEXT OPTION...: ends with this code, prints nothing to standard output, and to standard error one
-# sentence that matches, with code 2 maybe also the line that says where help is
+# expect_refused CODE PATTERN TEXT OPTION...
 expect_refused() {
-	local code=$1 pattern=$2 text=$3 lines
-
-	shift 3
-	timeout 20 "$verdict" run "$@" >"$scratch/out" 2>"$scratch/err"
-	status=$?
-	output=$(cat "$scratch/out" "$scratch/err")
-	lines=$(grep -Evc "^verdict: \`verdict run --help\` shows what it takes$" "$scratch/err")
-	if [ "$status" -ne "$code" ] || [ "$lines" -ne 1 ] || [ -s "$scratch/out" ] ||
-		! grep -Eq -- "^verdict: .*$pattern" "$scratch/err"; then
-		not_ok "$text (exit status $status, wanted $code and one sentence like: $pattern)"
-		show_output
-	else
-		ok "$text"
-	fi
+	expect_sentence run "$@"
 }
 
 usage() {

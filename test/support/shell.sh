@@ -107,3 +107,23 @@ finish() {
 	[ "$failed" -eq 0 ]
 	exit
 }
+
+# expect_sentence COMMAND CODE PATTERN TEXT OPTION...: `verdict COMMAND OPTION...` ends with this code, prints nothing to standard
+# output, and to standard error one sentence that matches, with code 2 maybe also the line that says where help is
+expect_sentence() {
+	local command=$1 code=$2 pattern=$3 text=$4 lines
+
+	shift 4
+	# shellcheck disable=SC2154 # $verdict is set by the tests of the tool
+	timeout 20 "$verdict" "$command" "$@" >"$scratch/out" 2>"$scratch/err"
+	status=$?
+	output=$(cat "$scratch/out" "$scratch/err")
+	lines=$(grep -Evc "^verdict: \`verdict $command --help\` shows what it takes$" "$scratch/err")
+	if [ "$status" -ne "$code" ] || [ "$lines" -ne 1 ] || [ -s "$scratch/out" ] ||
+		! grep -Eq -- "^verdict: .*$pattern" "$scratch/err"; then
+		not_ok "$text (exit status $status, wanted $code and one sentence like: $pattern)"
+		show_output
+	else
+		ok "$text"
+	fi
+}
