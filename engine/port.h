@@ -44,6 +44,7 @@ struct vd_port_counters {
 	uint64_t queue_dropped;
 	uint64_t socket_dropped;
 	uint64_t flushed;
+	uint64_t maybe_flushed; /* counted as settled; goes down again when more is known */
 	uint64_t refused;
 	uint64_t left_accepted;
 	uint64_t left_dropped;

@@ -153,6 +153,7 @@ static void counters(struct vd_port *port, struct vd_port_counters *counters)
 	*counters = (struct vd_port_counters){
 		.socket_dropped = vd_tally_read(&nfq->counters.socket_dropped),
 		.flushed = vd_tally_read(&nfq->counters.flushed),
+		.maybe_flushed = vd_tally_read(&nfq->counters.maybe_flushed),
 		.unsaid = vd_tally_read(&nfq->counters.unsaid),
 		.refused = vd_tally_read(&nfq->counters.refused),
 		.left_accepted = vd_tally_read(&nfq->counters.left_accepted),

@@ -15,6 +15,8 @@
  * A verdict that the kernel refuses comes back as a message between packets. When the queue was flushed (an interface
  * went down, a table with a base chain was deleted) that is ENOENT, and nothing is wrong. When the socket's buffer is
  * full the kernel cannot say even that; but it counts all that it could not put there, packets and refusals alike.
+ * The one thing that cannot be known to the packet is where in a run a flush ended (port_nfq_traffic.c); how many packets
+ * that concerns is counted.
  */
 #ifndef VERDICT_ENGINE_PORT_NFQ_H
 #define VERDICT_ENGINE_PORT_NFQ_H
@@ -35,10 +37,10 @@ struct nfq_port {
 	uint8_t edit_ban;	  /* of all packets: see struct vd_packet */
 	uint32_t id_last;	  /* of the packets received */
 	uint32_t id_settled;	  /* packets after this one were settled at the end */
+	uint32_t refused_first;	  /* the id of the first packet of the last run that was flushed in part at least */
 	uint32_t wakes_answered;
 	_Atomic uint32_t wakes;
 	struct nfq_drops drops;
-	uint32_t probes_in_vain;  /* of bursts, one after another */
 	struct mmsghdr messages[VD_PORT_BURST_MAX];
 	struct iovec iov[VD_PORT_BURST_MAX];
 };

@@ -3,13 +3,14 @@
  * Packets from the kernel's queue, and verdicts to it.
  *
  * One message can settle a whole run of packets, which is much cheaper than one each. But the kernel refuses it only if it
- * finds no packet of the run at all, so that a flush in the midst of the run would go unseen. Therefore the first packet is
- * settled by itself, and when the kernel had it, the rest is: a flush takes all that is in the queue, the oldest with it. A
- * flush that comes later takes the whole rest, and is heard of. (When an interface goes down only its own packets are
- * flushed, so the packets of a run share their interfaces.)
+ * finds no packet of the run at all. So the first packet of a run has a message by itself: a flush takes the oldest packets,
+ * and shows there. If the first packet was settled, a flush that came later has taken the rest as a whole, which is refused
+ * as a whole. If the first was refused and the rest was not, the flush ended somewhere in the run: its packets count as settled,
+ * and as maybe flushed. (When an interface goes down only its own packets are flushed, so the packets of a run share their
+ * interfaces. Packets that are dropped need none of this: what a flush takes of them was dropped.)
  *
- * Whether the kernel had it shows at once, without reading on: a refusal would have been charged to the socket's buffer, or
- * counted as lost there.
+ * A refusal that finds the socket's buffer full is known only by number, and a run would be one packet then: so there are
+ * none while the buffer is nearly full.
  */
 #include <errno.h>
 
@@ -18,13 +19,8 @@
 #include "engine/tally.h"
 #include "lib/packet/packet.h"
 
-/* Runs shorter than this are not worth finding out. */
-#define RUN_MIN 6
-/* Packets that arrive meanwhile are charged as well, and nothing is known then: so often the next packet is tried. */
-#define PROBES_MAX 4
-/* While traffic is so dense that it never is known: after so many bursts, only one of so many is tried. */
-#define PROBES_IN_VAIN_MAX 8
-#define PROBES_REST 32
+/* Shorter runs save nothing: they are two messages as well, and there may be doubts. */
+#define RUN_MIN 4
 
 /* ---- receive ---- */
 
@@ -35,6 +31,17 @@ void nfq_port_count_gap(struct nfq_port *nfq, uint32_t id)
 	nfq->id_last = id;
 	if (missing)
 		vd_tally_add(&nfq->counters.socket_dropped, missing);
+}
+
+/* Packets of a run of which the first, or the rest, was flushed. */
+static void doubt(struct nfq_port *nfq, const struct vd_nfq_error *error)
+{
+	if (error->rest) {
+		nfq->refused_first = error->id;
+		vd_tally_add(&nfq->counters.maybe_flushed, error->rest);
+	} else if (error->behind && error->id - error->behind == nfq->refused_first) {
+		vd_tally_add(&nfq->counters.maybe_flushed, -(uint64_t)error->count);
+	}
 }
 
 static void take_error(struct nfq_port *nfq, const struct vd_nfq_error *error)
@@ -48,6 +55,8 @@ static void take_error(struct nfq_port *nfq, const struct vd_nfq_error *error)
 	else
 		vd_tally_add(&nfq->counters.refused_verdicts[verdict], error->count);
 	vd_tally_add(error->code == ENOENT ? &nfq->counters.flushed : &nfq->counters.refused, error->count);
+	if (error->code == ENOENT)
+		doubt(nfq, error);
 }
 
 int nfq_port_receive_into(struct nfq_port *nfq, struct vd_packet **packets, unsigned count, uint32_t room, int flags)
@@ -120,71 +129,54 @@ static bool share_interfaces(const struct vd_packet *packet, const struct vd_pac
 /* Whether one message can settle both: the same verdict, and nothing goes with it. */
 static bool may_share(const struct vd_packet *packet, const struct vd_packet *next)
 {
-	return !packet->changed && !next->changed && packet->verdict == next->verdict && packet->verdict != VD_QUEUE;
+	return !packet->changed && !next->changed && packet->verdict == next->verdict && packet->verdict != VD_QUEUE &&
+	       share_interfaces(packet, next);
 }
 
-static unsigned run_length(struct vd_packet *const *packets, unsigned count, const struct vd_packet *probed)
+static unsigned run_length(struct vd_packet *const *packets, unsigned count)
 {
 	unsigned length = 1;
 
-	if (!share_interfaces(packets[0], probed))
-		return 1;
-	while (length < count && may_share(packets[0], packets[length]) && share_interfaces(packets[length], probed))
+	while (length < count && may_share(packets[0], packets[length]))
 		length++;
 	return length;
 }
 
-/* Settles the first packets one by one until the kernel surely had one. Returns how many were sent, or -errno. */
-static int probe(struct nfq_port *nfq, struct vd_packet *const *packets, unsigned count, struct vd_nfq_batch *batch,
-		 bool *had_last)
+static bool has_room_for_refusals(const struct nfq_port *nfq)
 {
-	*had_last = false;
-	if (++nfq->probes_in_vain > PROBES_IN_VAIN_MAX && nfq->probes_in_vain % PROBES_REST)
-		return 0;
-	for (unsigned sent = 0; sent < count;) {
-		struct vd_nfq_charge before = vd_nfq_read_charge(&nfq->nfq), after;
-		int result;
+	struct vd_nfq_charge charge = vd_nfq_read_charge(&nfq->nfq);
 
-		vd_nfq_batch_add(batch, packets[sent]);
-		result = flush(nfq, batch);
-		if (result)
-			return result;
-		sent++;
-		after = vd_nfq_read_charge(&nfq->nfq);
-		*had_last = before.is_known && after.is_known && before.bytes == after.bytes && before.drops == after.drops;
-		if (*had_last)
-			nfq->probes_in_vain = 0;
-		if (*had_last || !before.is_known || sent == PROBES_MAX)
-			return (int)sent;
-	}
-	return (int)count;
+	return charge.is_known && charge.bytes < nfq->counters.receive_buffer / 4 * 3;
+}
+
+/* Adds the first packets as a run, if that is worth it and there is room. How many, or 0. */
+static unsigned add_run(struct vd_nfq_batch *batch, struct vd_packet *const *packets, unsigned count, bool may_run)
+{
+	bool are_dropped = vd_packet_is_dropped(packets[0]);
+	unsigned length = are_dropped || may_run ? run_length(packets, count) : 1;
+	const struct vd_packet *last = packets[length - 1];
+	bool is_added = false;
+
+	if (are_dropped && length > 1)
+		is_added = vd_nfq_batch_add_range(batch, last, length);
+	else if (!are_dropped && length >= RUN_MIN)
+		is_added = vd_nfq_batch_add_run(batch, packets[0], last, length);
+	return is_added ? length : 0;
 }
 
 /* All that there is, in runs as long as may be. */
-static int send_runs(struct nfq_port *nfq, struct vd_packet *const *packets, unsigned count, struct vd_nfq_batch *batch)
+static int send_all(struct nfq_port *nfq, struct vd_packet *const *packets, unsigned count, struct vd_nfq_batch *batch)
 {
-	const struct vd_packet *probed = NULL;
+	bool may_run = count >= RUN_MIN && has_room_for_refusals(nfq);
 	unsigned length, i = 0;
 	int result = 0;
 
-	/* what a flush takes of those that are dropped was dropped */
-	if (!vd_packet_is_dropped(packets[0]) && run_length(packets, count, packets[0]) >= RUN_MIN) {
-		bool had_last;
-		int sent = probe(nfq, packets, count, batch, &had_last);
-
-		if (sent < 0)
-			return sent;
-		i = (unsigned)sent;
-		probed = had_last ? packets[i - 1] : NULL;
-	}
 	for (; i < count && !result; i += length) {
-		const struct vd_packet *known = vd_packet_is_dropped(packets[i]) ? packets[i] : probed;
-
-		length = known ? run_length(packets + i, count - i, known) : 1;
-		if (length > 1 && !vd_nfq_batch_add_range(batch, packets[i + length - 1], length))
+		length = add_run(batch, packets + i, count - i, may_run);
+		if (!length) {
 			length = 1;
-		if (length == 1)
 			result = add(nfq, batch, packets[i]);
+		}
 	}
 	return result ? result : flush(nfq, batch);
 }
@@ -213,7 +205,7 @@ int nfq_port_send(struct vd_port *port, struct vd_packet *const *packets, unsign
 
 	vd_nfq_batch_reset(batch);
 	if (are_all) {
-		result = send_runs(nfq, packets, count, batch);
+		result = send_all(nfq, packets, count, batch);
 		nfq_drops_settle_all(&nfq->drops);
 		return result;
 	}

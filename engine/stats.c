@@ -70,6 +70,7 @@ static void add_port(struct vd_queue_stats *stats, struct vd_port *port)
 	stats->queue_dropped = counters.queue_dropped;
 	stats->socket_dropped = counters.socket_dropped;
 	stats->flushed = counters.flushed;
+	stats->maybe_flushed = counters.maybe_flushed;
 	stats->refused = counters.refused;
 	stats->left_accepted = counters.left_accepted;
 	stats->left_dropped = counters.left_dropped;

@@ -31,6 +31,7 @@ struct vd_queue_stats vd_snapshot_total(const struct vd_snapshot *snapshot)
 		total.queue_dropped += queue->queue_dropped;
 		total.socket_dropped += queue->socket_dropped;
 		total.flushed += queue->flushed;
+		total.maybe_flushed += queue->maybe_flushed;
 		total.refused += queue->refused;
 		total.left_accepted += queue->left_accepted;
 		total.left_dropped += queue->left_dropped;

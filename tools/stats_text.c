@@ -74,6 +74,7 @@ static void summarize_queue(FILE *file, const struct vd_queue_stats *queue)
 	row(file, "lost: queue full", queue->queue_dropped, "a longer --maxlen, more --workers, or --fail-open", true);
 	row(file, "lost: buffer full", queue->socket_dropped, "the receive buffer is smaller than the queue", true);
 	row(file, "flushed", queue->flushed, "the kernel emptied the queue before the verdict", false);
+	row(file, "maybe flushed", queue->maybe_flushed, "up to so many more, of those accepted", false);
 	row(file, "refused", queue->refused, "the kernel did not take the verdict", false);
 	row(file, "left, accepted", queue->left_accepted, "still queued at the stop", false);
 	row(file, "left, dropped", queue->left_dropped, "still queued at the stop", false);

@@ -50,6 +50,8 @@ static enum vd_nfq_kind read_error(const uint8_t *buffer, uint32_t received, str
 		.is_verdict = body->msg.nlmsg_type == VERDICT_TYPE || body->msg.nlmsg_type == BATCH_TYPE,
 		.id = body->msg.nlmsg_seq,
 		.count = body->msg.nlmsg_type == BATCH_TYPE ? body->msg.nlmsg_seq : 1,
+		.rest = body->msg.nlmsg_type == VERDICT_TYPE ? body->msg.nlmsg_pid : 0,
+		.behind = body->msg.nlmsg_type == BATCH_TYPE ? body->msg.nlmsg_pid : 0,
 	};
 	if (error->is_verdict && received >= value_at + sizeof(struct nfqnl_msg_verdict_hdr) &&
 	    attribute->nla_type == NFQA_VERDICT_HDR) {

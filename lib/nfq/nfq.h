@@ -125,6 +125,8 @@ struct vd_nfq_error {
 	bool is_verdict;       /* it refuses a verdict (or a batch) on `id` */
 	uint32_t id;
 	uint32_t count;		    /* of packets that the message was for: more than 1 for a range */
+	uint32_t rest;		    /* of a run whose first packet this is: that many more were settled by the next message */
+	uint32_t behind;	    /* of a run of which this is the rest: the first packet's id is that much lower */
 	uint32_t netfilter_verdict; /* what was sent: NF_ACCEPT ... */
 };
 
@@ -175,6 +177,13 @@ bool vd_nfq_batch_add(struct vd_nfq_batch *batch, const struct vd_packet *packet
  * verdict. False: full. The kernel refuses it (ENOENT) only if it finds no such packet at all; the error then has `count`.
  */
 bool vd_nfq_batch_add_range(struct vd_nfq_batch *batch, const struct vd_packet *last, uint32_t count);
+
+/*
+ * The same for a run of the `count` oldest packets, two or more, `first` to `last`; but the first is settled by itself, and the
+ * others by a range. A flush takes the oldest packets, so it shows at the first: if that was refused, the others were flushed
+ * in part at least; if it was not, they are settled, or all of them are refused. False: no room for both messages.
+ */
+bool vd_nfq_batch_add_run(struct vd_nfq_batch *batch, const struct vd_packet *first, const struct vd_packet *last, uint32_t count);
 
 /*
  * Sends it all in one call and empties the batch. Each verdict takes effect by itself, in order, before this returns; one

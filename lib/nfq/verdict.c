@@ -7,8 +7,10 @@
  *	NFQA_CT {CTA_MARK {be32}}, NFQA_VLAN {proto be16, tci be16}                          12, 20
  *	NFQA_PAYLOAD                                                                         from where the packet lies
  *
- * The first 32 bytes are the whole message nearly always, so they are written as one struct. The sequence number is the
- * packet's id, for a range the number of packets: errors come back with it.
+ * The first 32 bytes are the whole message nearly always, so they are written as one struct. An error comes back with the
+ * message that it is about, so fields that the kernel does not read say what we want to know then. The sequence number is the
+ * packet's id, for a range the number of packets; the port id is 0, but of a run's first message how many packets are in the
+ * second one, and of the second one how far its id is behind the first.
  */
 #include "nfq.h"
 
@@ -161,16 +163,31 @@ bool vd_nfq_batch_add(struct vd_nfq_batch *batch, const struct vd_packet *packet
 	return true;
 }
 
-bool vd_nfq_batch_add_range(struct vd_nfq_batch *batch, const struct vd_packet *last, uint32_t count)
+/* A message of nothing but its header. */
+static void put_plain(struct vd_nfq_batch *batch, unsigned type, const struct vd_packet *packet, uint32_t sequence, uint32_t port)
 {
-	struct nlmsghdr *netlink;
+	struct nlmsghdr *netlink = put_header(batch, type, packet, sequence);
 
-	if (batch->count == VD_NFQ_SEND_MAX)
-		return false;
-	netlink = put_header(batch, NFQNL_MSG_VERDICT_BATCH, last, count);
+	netlink->nlmsg_pid = port;
 	batch->used += netlink->nlmsg_len;
 	batch->bytes += netlink->nlmsg_len;
 	batch->count++;
+}
+
+bool vd_nfq_batch_add_range(struct vd_nfq_batch *batch, const struct vd_packet *last, uint32_t count)
+{
+	if (batch->count == VD_NFQ_SEND_MAX)
+		return false;
+	put_plain(batch, NFQNL_MSG_VERDICT_BATCH, last, count, 0);
+	return true;
+}
+
+bool vd_nfq_batch_add_run(struct vd_nfq_batch *batch, const struct vd_packet *first, const struct vd_packet *last, uint32_t count)
+{
+	if (batch->count + 2 > VD_NFQ_SEND_MAX)
+		return false;
+	put_plain(batch, NFQNL_MSG_VERDICT, first, first->id, count - 1);
+	put_plain(batch, NFQNL_MSG_VERDICT_BATCH, last, count - 1, last->id - first->id);
 	return true;
 }
 

@@ -528,6 +528,33 @@ static void a_refused_verdict_is_named(void **state)
 	}
 }
 
+static void a_refused_run_says_what_belongs_together(void **state)
+{
+	static struct vd_nfq_batch batch;
+	struct vd_packet first = {.queue = QUEUE, .id = ID, .verdict = VD_ACCEPT}, last = first;
+
+	(void)state;
+	last.id = ID + 40;
+	vd_nfq_batch_reset(&batch);
+	assert_true(vd_nfq_batch_add_run(&batch, &first, &last, 33));
+
+	put_error(-ENOENT, batch.buffer, batch.used / 2);
+	free(read_all());
+	assert_int_equal(kind, VD_NFQ_ERROR);
+	assert_int_equal(error.id, ID);
+	assert_int_equal(error.count, 1);
+	assert_int_equal(error.rest, 32);
+	assert_int_equal(error.behind, 0);
+
+	put_error(-ENOENT, batch.buffer + batch.used / 2, batch.used / 2);
+	free(read_all());
+	assert_int_equal(kind, VD_NFQ_ERROR);
+	assert_int_equal(error.id, ID + 40);
+	assert_int_equal(error.count, 32);
+	assert_int_equal(error.rest, 0);
+	assert_int_equal(error.behind, 40);
+}
+
 /* A capped error has only the header: its sequence number is the id. */
 static void a_refused_verdict_without_its_body_still_has_its_id(void **state)
 {
@@ -655,6 +682,7 @@ int main(void)
 		cmocka_unit_test(a_message_shorter_than_its_datagram_ends_where_it_says),
 		cmocka_unit_test(other_messages_are_nothing),
 		cmocka_unit_test(a_refused_verdict_is_named),
+		cmocka_unit_test(a_refused_run_says_what_belongs_together),
 		cmocka_unit_test(a_refused_verdict_without_its_body_still_has_its_id),
 		cmocka_unit_test(a_refused_configuration_is_no_verdict),
 		cmocka_unit_test(an_acknowledgement_is_nothing),

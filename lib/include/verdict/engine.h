@@ -149,6 +149,7 @@ struct vd_queue_stats {
 	uint64_t queue_dropped;		       /* lost: the kernel's queue was full */
 	uint64_t socket_dropped;	       /* lost: the socket's buffer was full */
 	uint64_t flushed;		       /* the kernel had flushed the queue before the verdict (ENOENT) */
+	uint64_t maybe_flushed;		       /* of verdicts[]: up to so many were flushed as well; see verdict-run(1) */
 	uint64_t refused;		       /* the kernel refused the verdict for another reason */
 	uint64_t left_accepted;		       /* still in the kernel's queue at the stop: accepted by fault_verdict */
 	uint64_t left_dropped;		       /* the same, dropped */
