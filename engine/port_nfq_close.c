@@ -107,6 +107,7 @@ static void count_unsaid(struct nfq_port *nfq, uint32_t drops)
 		return;
 	nfq->counters.unsaid = (uint64_t)unsaid;
 	vd_tally_add(&nfq->counters.flushed, (uint64_t)unsaid);
+	vd_tally_add(&nfq->counters.maybe_flushed, (uint64_t)unsaid * (VD_PORT_BURST_MAX - 1)); /* each may have been a run's */
 }
 
 void nfq_port_close(struct vd_port *port)

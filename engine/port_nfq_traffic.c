@@ -10,7 +10,7 @@
  * interfaces. Packets that are dropped need none of this: what a flush takes of them was dropped.)
  *
  * A refusal that finds the socket's buffer full is known only by number, and a run would be one packet then: so there are
- * none while the buffer is nearly full.
+ * none while the buffer has no room for refusals.
  */
 #include <errno.h>
 
@@ -142,11 +142,12 @@ static unsigned run_length(struct vd_packet *const *packets, unsigned count)
 	return length;
 }
 
-static bool has_room_for_refusals(const struct nfq_port *nfq)
+/* Of all runs that so many packets can be, each of two messages. */
+static bool has_room_for_refusals(const struct nfq_port *nfq, unsigned count)
 {
 	struct vd_nfq_charge charge = vd_nfq_read_charge(&nfq->nfq);
 
-	return charge.is_known && charge.bytes < nfq->counters.receive_buffer / 4 * 3;
+	return charge.is_known && charge.bytes + 2 * (count / RUN_MIN) * vd_nfq_truesize(0) <= nfq->counters.receive_buffer;
 }
 
 /* Adds the first packets as a run, if that is worth it and there is room. How many, or 0. */
@@ -167,7 +168,7 @@ static unsigned add_run(struct vd_nfq_batch *batch, struct vd_packet *const *pac
 /* All that there is, in runs as long as may be. */
 static int send_all(struct nfq_port *nfq, struct vd_packet *const *packets, unsigned count, struct vd_nfq_batch *batch)
 {
-	bool may_run = count >= RUN_MIN && has_room_for_refusals(nfq);
+	bool may_run = count >= RUN_MIN && has_room_for_refusals(nfq, count);
 	unsigned length, i = 0;
 	int result = 0;
 
