@@ -143,6 +143,12 @@ int vd_engine_load_function(struct vd_engine *engine, const char *specification,
 	return result;
 }
 
+void vd_engine_set_crowded(struct vd_engine *engine, bool is_crowded)
+{
+	atomic_store_explicit(&engine->crowd.until_ns, UINT64_MAX, memory_order_relaxed);
+	atomic_store_explicit(&engine->crowd.is_crowded, is_crowded, memory_order_relaxed);
+}
+
 int vd_engine_add_port(struct vd_engine *engine, struct vd_port *port, struct vd_error *error)
 {
 	struct vd_lane *lanes;

@@ -4,7 +4,8 @@
  *
  * On the spot: when nothing of the lane is in flight and the burst is short and a matter of microseconds, the reader decides
  * and answers it itself: no ring, no other thread, no wake-up. Nothing in flight means that no other thread holds a packet of
- * any flow here, and the reader's role keeps new ones away: so flows stay in order, and their states have one user.
+ * any flow here, and the reader's role keeps new ones away: so flows stay in order, and their states have one user. Long bursts
+ * as well, when there is no CPU for another thread (crowd.h).
  */
 #include <poll.h>
 
@@ -146,6 +147,8 @@ static bool is_light(struct vd_engine *engine, struct vd_lane *lane, unsigned co
 {
 	if (engine->worker_count == 1 && !engine->writer_count) /* nobody else could help */
 		return true;
+	if (vd_engine_is_crowded(engine, lane))
+		return true;
 	return (count == 1 || count * ON_THE_SPOT_PART <= engine->options.batch) &&
 	       expected_ns(lane, count) <= ON_THE_SPOT_NS;
 }
@@ -163,6 +166,8 @@ unsigned vd_reader_turn(struct vd_worker *worker, struct vd_lane *lane, bool wai
 	in_flight = vd_lane_in_flight(lane);
 	if (!in_flight && is_light(engine, lane, count)) {
 		start = vd_clock_ns();
+		vd_crowd_expire(&engine->crowd, start);
+		vd_crowd_look_away(&worker->crowd_watch);
 		vd_decide_and_send(worker, lane, lane->free, count, true);
 		vd_lane_learn_cost(lane, vd_clock_ns() - start, count);
 		vd_tally_add(&lane->on_the_spot, count);

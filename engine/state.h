@@ -9,6 +9,7 @@
 
 #include "engine/answers.h"
 #include "engine/chain.h"
+#include "engine/crowd.h"
 #include "engine/engine.h"
 #include "engine/error.h"
 #include "engine/lane.h"
@@ -39,6 +40,7 @@ struct vd_worker {
 	pthread_t thread;
 	struct vd_sender sender;
 	unsigned bursts; /* since the watched lanes were looked at */
+	struct vd_crowd_watch crowd_watch;
 };
 
 struct vd_writer {
@@ -68,6 +70,7 @@ struct vd_engine {
 	struct vd_answers answers;
 	struct vd_watch watch;
 	struct vd_parking parking;
+	struct vd_crowd crowd;
 	_Atomic bool stopping;	       /* no more reading; decide what was read, and end */
 	_Atomic bool workers_ended;    /* for the writers: nothing more will come */
 	_Atomic int64_t packets_left;  /* of packets_max: not reserved by a reader */
@@ -90,6 +93,14 @@ void vd_engine_call_for_help(struct vd_engine *engine);
 static inline bool vd_engine_is_stopping(struct vd_engine *engine)
 {
 	return atomic_load_explicit(&engine->stopping, memory_order_acquire);
+}
+
+/* Whether all of a lane is to be decided by its readers, because there is no CPU for anybody else, and packets are cheap. */
+static inline bool vd_engine_is_crowded(struct vd_engine *engine, struct vd_lane *lane)
+{
+	/* relaxed: estimates, both */
+	return vd_crowd_is_crowded(&engine->crowd) &&
+	       atomic_load_explicit(&lane->cost_ns, memory_order_relaxed) <= VD_CROWD_COST_MAX_NS;
 }
 
 /* ---- the packet's way ---- */

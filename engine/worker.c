@@ -14,11 +14,13 @@
 /* After so many bursts a busy worker looks whether other lanes have packets, when there are several. */
 #define BURSTS_BETWEEN_LOOKS 16
 
-static bool may_be_read(struct vd_lane *lane)
+static bool may_be_read(struct vd_engine *engine, struct vd_lane *lane)
 {
+	/* the next burst is to be decided on the spot, so the shared ones have to come to their end */
+	uint64_t most = vd_engine_is_crowded(engine, lane) ? 0 : vd_lane_full(lane) / 2;
+
 	return !atomic_load_explicit(&lane->ended, memory_order_acquire) &&
-	       atomic_load_explicit(&lane->readable, memory_order_acquire) &&
-	       vd_lane_in_flight(lane) <= vd_lane_full(lane) / 2;
+	       atomic_load_explicit(&lane->readable, memory_order_acquire) && vd_lane_in_flight(lane) <= most;
 }
 
 static bool read_lane(struct vd_worker *worker, struct vd_lane *lane)
@@ -27,7 +29,7 @@ static bool read_lane(struct vd_worker *worker, struct vd_lane *lane)
 	bool any = false;
 	unsigned count;
 
-	if (!may_be_read(lane) || !vd_lane_take_reading(lane))
+	if (!may_be_read(engine, lane) || !vd_lane_take_reading(lane))
 		return false;
 	/* a stop wakes whoever waits for packets, but once only: nobody may begin to wait after it */
 	if (vd_engine_is_stopping(engine)) {
@@ -38,10 +40,12 @@ static bool read_lane(struct vd_worker *worker, struct vd_lane *lane)
 		/* a single lane is waited for in its own receive call, if there is nothing else to do */
 		bool wait = engine->lane_count == 1 && !vd_duty_is_claimable(&lane->duty) && lane->port->operations->wake;
 
+		if (wait)
+			vd_crowd_look_away(&worker->crowd_watch);
 		count = vd_reader_turn(worker, lane, wait);
 		any |= count > 0;
 	} while (count == engine->options.batch && vd_lane_in_flight(lane) && vd_lane_in_flight(lane) < vd_lane_full(lane) &&
-		 !vd_engine_is_stopping(engine));
+		 !vd_engine_is_crowded(engine, lane) && !vd_engine_is_stopping(engine));
 	vd_lane_release_reading(lane);
 	return any;
 }
@@ -83,7 +87,7 @@ static bool drain_shards(struct vd_worker *worker, struct vd_lane *lane)
 	struct vd_packet *packets[VD_PORT_BURST_MAX];
 	uint32_t shards;
 	unsigned count = collect(worker, lane, packets, &shards);
-	uint64_t start;
+	uint64_t start, end;
 
 	if (!shards)
 		return false;
@@ -96,7 +100,10 @@ static bool drain_shards(struct vd_worker *worker, struct vd_lane *lane)
 			vd_decide_and_send(worker, lane, packets, count, false);
 			vd_slots_give_back(&lane->slots, packets, count);
 			vd_lane_finish(lane, count);
-			vd_lane_learn_cost(lane, vd_clock_ns() - start, count);
+			end = vd_clock_ns();
+			vd_lane_learn_cost(lane, end - start, count);
+			if (vd_crowd_is_due(&worker->crowd_watch, end))
+				vd_crowd_watch(&worker->engine->crowd, &worker->crowd_watch, end, vd_clock_cpu_ns());
 		}
 	}
 	release(lane, shards);
@@ -121,10 +128,10 @@ static bool something_to_do(struct vd_engine *engine)
 	for (unsigned i = 0; i < engine->lane_count; i++) {
 		struct vd_lane *lane = &engine->lanes[i];
 
-		if (lane->decided && !may_be_read(lane))
+		if (lane->decided && !may_be_read(engine, lane))
 			vd_lane_starve(lane);
 		if (vd_duty_is_claimable(&lane->duty) ||
-		    (may_be_read(lane) && !atomic_load_explicit(&lane->reading, memory_order_acquire)))
+		    (may_be_read(engine, lane) && !atomic_load_explicit(&lane->reading, memory_order_acquire)))
 			return true;
 	}
 	return false;
@@ -141,6 +148,7 @@ static void rest(struct vd_worker *worker)
 	struct vd_engine *engine = worker->engine;
 	uint32_t key;
 
+	vd_crowd_look_away(&worker->crowd_watch);
 	if (vd_watch_is_on(&engine->watch) && take_watching(&engine->watch)) {
 		unsigned readable = vd_watch_look(&engine->watch, engine->lanes, !something_to_do(engine));
 

@@ -84,6 +84,7 @@ struct run {
 	unsigned stop_delay_us;	 /* END_BY_STOP */
 	unsigned burn_ns;	 /* KIND_SLOW */
 	bool stats_while_running;
+	bool changes_the_crowd;
 
 	_Atomic unsigned complaints;
 	char first_complaint[256];
@@ -486,6 +487,7 @@ static void choose(uint64_t seed)
 	run->stop_delay_us = up_to(one_in(2) ? 300 : 3000);
 	run->burn_ns = one_in(2) ? 0 : up_to(5000);
 	run->stats_while_running = one_in(4);
+	run->changes_the_crowd = one_in(4);
 	for (unsigned i = 0; i < run->lane_count; i++) {
 		choose_traffic(&run->lanes[i], i);
 		run->lanes[i].sleepy = sleepy;
@@ -535,6 +537,15 @@ static bool is_all_answered(void)
 	return true;
 }
 
+/* The CPUs are crowded now, and then they are not: what was begun in one way comes to its end in the other. */
+static void change_the_crowd(void)
+{
+	static unsigned turns;
+
+	if (run->changes_the_crowd)
+		vd_engine_set_crowded(run->engine, turns++ & 1);
+}
+
 static void look_at_stats(void)
 {
 	struct vd_queue_stats queues[LANES_MAX];
@@ -555,12 +566,14 @@ static void look_at_stats(void)
 static void *meddle(void *argument)
 {
 	(void)argument;
+	change_the_crowd();
 	look_at_stats();
 	if (run->ending == END_IN_SILENCE) {
 		time_t deadline = time(NULL) + SILENCE_SECONDS_MAX;
 
 		while (!is_all_answered() && !atomic_load(&run->complaints)) {
 			sleep_us(50);
+			change_the_crowd();
 			look_at_stats();
 			if (time(NULL) > deadline)
 				complain("all is silent, but packets have not been answered for %d s", SILENCE_SECONDS_MAX);
@@ -569,13 +582,15 @@ static void *meddle(void *argument)
 	} else if (run->ending == END_BY_STOP) {
 		if (run->stop_delay_us)
 			sleep_us(run->stop_delay_us);
+		change_the_crowd();
 		look_at_stats();
 		vd_engine_stop(run->engine);
 		if (run->stop_delay_us & 1)
 			vd_engine_stop(run->engine);
 	} else {
-		for (unsigned i = 0; i < 10 && run->stats_while_running; i++) {
+		for (unsigned i = 0; i < 10 && (run->stats_while_running || run->changes_the_crowd); i++) {
 			sleep_us(100);
+			change_the_crowd();
 			look_at_stats();
 		}
 	}
