@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #define BURST 64u
-#define ROOM 512u /* of a message: the copy range, and attributes */
+#define ATTRIBUTES_ROOM 384u /* of a message, beside the packet */
 #define COPY_RANGE 128u
 #define VERDICT_SIZE 32u
 #define RECEIVE_BUFFER (128u << 20)
@@ -35,24 +35,26 @@ static const char usage[] =
 	"  --queue N       default 0\n"
 	"  --shape NAME    one, separate, pipeline or free; default one\n"
 	"  --verdict NAME  accept or drop; default accept\n"
-	"  --maxlen N      how many packets the kernel may queue; default 1024\n";
+	"  --maxlen N      how many packets the kernel may queue; default 1024\n"
+	"  --copy-range N  bytes of each packet that are copied; default 128\n";
 
 static struct {
 	uint16_t queue;
-	uint32_t verdict, maxlen;
+	uint32_t verdict, maxlen, copy_range;
 	bool is_separate, is_pipeline, is_free;
-} settings = {.verdict = NF_ACCEPT, .maxlen = 1024};
+} settings = {.verdict = NF_ACCEPT, .maxlen = 1024, .copy_range = COPY_RANGE};
 
 static int netlink;
 static _Atomic uint64_t packets;
 
 static void read_arguments(int argc, char **argv)
 {
-	enum { QUEUE = 1, SHAPE, VERDICT, MAXLEN };
+	enum { QUEUE = 1, SHAPE, VERDICT, MAXLEN, COPY };
 	static const struct option options[] = {
 		{"queue", required_argument, NULL, QUEUE},     {"shape", required_argument, NULL, SHAPE},
 		{"verdict", required_argument, NULL, VERDICT}, {"maxlen", required_argument, NULL, MAXLEN},
-		{"help", no_argument, NULL, 'h'},	       {0},
+		{"copy-range", required_argument, NULL, COPY}, {"help", no_argument, NULL, 'h'},
+		{0},
 	};
 	int option;
 
@@ -60,6 +62,7 @@ static void read_arguments(int argc, char **argv)
 		switch (option) {
 		case QUEUE: settings.queue = (uint16_t)number("queue", optarg, 0, 65535); break;
 		case MAXLEN: settings.maxlen = (uint32_t)number("maxlen", optarg, 1, UINT32_MAX); break;
+		case COPY: settings.copy_range = (uint32_t)number("copy-range", optarg, 1, 65531); break;
 		case VERDICT:
 			if (strcmp(optarg, "accept") && strcmp(optarg, "drop"))
 				fail(BAD_ARGUMENT, "--verdict takes accept or drop, not '%s'", optarg);
@@ -101,7 +104,7 @@ static uint32_t put_verdict(void *buffer, unsigned type, uint32_t id)
 static void bind_queue(void)
 {
 	struct nfqnl_msg_config_cmd command = {.command = NFQNL_CFG_CMD_BIND};
-	struct nfqnl_msg_config_params parameters = {.copy_range = htonl(COPY_RANGE), .copy_mode = NFQNL_COPY_PACKET};
+	struct nfqnl_msg_config_params parameters = {.copy_range = htonl(settings.copy_range), .copy_mode = NFQNL_COPY_PACKET};
 	const struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
 	struct timeval wait = {.tv_usec = 100000};
 	struct mnl_socket *socket = mnl_socket_open(NETLINK_NETFILTER);
@@ -132,21 +135,24 @@ static void bind_queue(void)
 /* The ids of a burst of packets; how many. */
 static unsigned receive(uint32_t *ids)
 {
-	static _Thread_local _Alignas(8) char buffers[BURST][ROOM];
+	static _Thread_local char *buffers;
 	static _Thread_local struct mmsghdr messages[BURST];
 	static _Thread_local struct iovec pieces[BURST];
+	const size_t room = (ATTRIBUTES_ROOM + settings.copy_range + 63) / 64 * 64;
 	unsigned count = 0;
 	int got;
 
+	if (!buffers && !(buffers = aligned_alloc(64, BURST * room)))
+		fail(FAILED, "out of memory");
 	for (unsigned i = 0; i < BURST; i++) {
-		pieces[i] = (struct iovec){buffers[i], ROOM};
+		pieces[i] = (struct iovec){buffers + i * room, room};
 		messages[i].msg_hdr = (struct msghdr){.msg_iov = &pieces[i], .msg_iovlen = 1};
 	}
 	got = recvmmsg(netlink, messages, BURST, MSG_WAITFORONE, NULL);
 	if (got < 0 && errno != EAGAIN && errno != EINTR)
 		fail(FAILED, "cannot receive: %s", strerror(errno));
 	for (int i = 0; i < got; i++) {
-		const struct nlmsghdr *message = (const void *)buffers[i];
+		const struct nlmsghdr *message = (const void *)(buffers + i * room);
 		const struct nfqnl_msg_packet_hdr *header; /* the first attribute */
 
 		if (message->nlmsg_type == NLMSG_ERROR)
