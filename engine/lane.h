@@ -43,6 +43,9 @@ struct vd_lane {
 	_Atomic bool ended;	 /* will never have packets again */
 	unsigned free_count;	 /* slots ready to be received into ... */
 	unsigned free_holes;	 /* ... of which the first ones were used up by the last burst */
+	unsigned want;		 /* packets that the next receive call should ask for */
+	unsigned asked;		 /* that the last one asked for */
+	uint64_t answered_ns;	 /* when the last burst had been decided on the spot */
 	uint64_t dispatched;	 /* packets that were handed to shards */
 	uint64_t received;	 /* tallies */
 	uint64_t bytes;

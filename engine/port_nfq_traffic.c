@@ -59,15 +59,35 @@ static void take_error(struct nfq_port *nfq, const struct vd_nfq_error *error)
 		doubt(nfq, error);
 }
 
-int nfq_port_receive_into(struct nfq_port *nfq, struct vd_packet **packets, unsigned count, uint32_t room, int flags)
+/* The same for one message: less to copy for the kernel, which shows where packets come one by one. */
+static int receive_one(struct nfq_port *nfq, struct vd_packet *packet, uint32_t room, int flags)
 {
-	int received, kept = 0;
+	/* MSG_WAITFORONE is nothing to recv(); with MSG_TRUNC it returns how long the message was */
+	ssize_t length = recv(nfq->nfq.descriptor, (uint8_t *)packet + VD_SLOT_ROOM, room,
+			      (flags & MSG_DONTWAIT) | MSG_TRUNC);
 
+	if (length < 0)
+		return -1;
+	nfq->messages[0].msg_len = (unsigned)length < room ? (unsigned)length : room;
+	nfq->messages[0].msg_hdr.msg_flags = (size_t)length > room ? MSG_TRUNC : 0;
+	return 1;
+}
+
+static int receive_messages(struct nfq_port *nfq, struct vd_packet **packets, unsigned count, uint32_t room, int flags)
+{
+	if (count == 1)
+		return receive_one(nfq, packets[0], room, flags);
 	for (unsigned i = 0; i < count; i++) {
 		nfq->iov[i] = (struct iovec){.iov_base = (uint8_t *)packets[i] + VD_SLOT_ROOM, .iov_len = room};
 		nfq->messages[i].msg_hdr = (struct msghdr){.msg_iov = &nfq->iov[i], .msg_iovlen = 1};
 	}
-	received = recvmmsg(nfq->nfq.descriptor, nfq->messages, count, flags, NULL);
+	return recvmmsg(nfq->nfq.descriptor, nfq->messages, count, flags, NULL);
+}
+
+int nfq_port_receive_into(struct nfq_port *nfq, struct vd_packet **packets, unsigned count, uint32_t room, int flags)
+{
+	int received = receive_messages(nfq, packets, count, room, flags), kept = 0;
+
 	if (received < 0) /* ENOBUFS cannot come (NETLINK_NO_ENOBUFS), but would only be a hint */
 		return errno == EAGAIN || errno == EINTR || errno == ENOBUFS ? 0 : -errno;
 	for (int i = 0; i < received; i++) {

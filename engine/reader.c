@@ -18,6 +18,10 @@
 #define ON_THE_SPOT_NS 40000u
 /* A longer part of --batch means that more packets wait behind it: work for two. */
 #define ON_THE_SPOT_PART 4
+/* A receive call asks for so many packets, where it is not known that they come one by one. */
+#define WANT_SOME 8u
+/* After a burst that was decided on the spot, the next packets were there already if they took no longer than this. */
+#define AT_ONCE_NS 2000u
 /* When what is in flight will take this long, a sleeper is woken to help. */
 #define WAKE_NS 60000u
 
@@ -93,13 +97,42 @@ static void end_lane(struct vd_engine *engine, struct vd_lane *lane)
 		vd_engine_stop(engine);
 }
 
+/*
+ * How many packets to ask for: up to --batch of them while they come like that, and one while they come one by one, since to
+ * look for a second one that is not there takes time. Of several lanes never one: that the second is missing is what tells
+ * that a lane is empty.
+ */
+static unsigned choose_want(struct vd_engine *engine, struct vd_lane *lane)
+{
+	unsigned most = lane->free_count < engine->options.batch ? lane->free_count : engine->options.batch;
+	unsigned least = engine->lane_count == 1 ? 1 : WANT_SOME;
+	unsigned want = lane->want > least ? lane->want : least;
+
+	return want > most || engine->options.batch_delay_us ? most : want;
+}
+
+/* `at_once`: the packets had been there already. */
+static void learn_want(struct vd_lane *lane, unsigned count, bool at_once)
+{
+	unsigned asked = lane->asked;
+
+	if (count == asked && (asked > 1 || at_once))
+		lane->want = asked < WANT_SOME ? WANT_SOME : 2 * asked;
+	else if (count == 1)
+		lane->want = 1;
+	else if (count <= asked / 4)
+		lane->want = asked / 2;
+	if (lane->want > VD_PORT_BURST_MAX)
+		lane->want = VD_PORT_BURST_MAX;
+}
+
 static unsigned receive(struct vd_engine *engine, struct vd_lane *lane, bool wait)
 {
 	unsigned want, reserved;
 	int count;
 
 	refill(lane);
-	want = lane->free_count < engine->options.batch ? lane->free_count : engine->options.batch;
+	lane->asked = want = choose_want(engine, lane);
 	reserved = reserve(engine, want);
 	if (!reserved)
 		return 0;
@@ -157,7 +190,7 @@ unsigned vd_reader_turn(struct vd_worker *worker, struct vd_lane *lane, bool wai
 {
 	struct vd_engine *engine = worker->engine;
 	unsigned count = receive(engine, lane, wait);
-	uint64_t in_flight, start;
+	uint64_t in_flight, start, end;
 
 	if (!count)
 		return 0;
@@ -168,11 +201,15 @@ unsigned vd_reader_turn(struct vd_worker *worker, struct vd_lane *lane, bool wai
 		start = vd_clock_ns();
 		vd_crowd_expire(&engine->crowd, start);
 		vd_crowd_look_away(&worker->crowd_watch);
+		learn_want(lane, count, start - lane->answered_ns < AT_ONCE_NS);
 		vd_decide_and_send(worker, lane, lane->free, count, true);
-		vd_lane_learn_cost(lane, vd_clock_ns() - start, count);
+		end = vd_clock_ns();
+		vd_lane_learn_cost(lane, end - start, count);
+		lane->answered_ns = end;
 		vd_tally_add(&lane->on_the_spot, count);
 		return count; /* the same slots again: there are none warmer */
 	}
+	learn_want(lane, count, true);
 	vd_dispatch(lane, lane->free, count);
 	lane->free_holes = count;
 	if (expected_ns(lane, in_flight + count) >= WAKE_NS)

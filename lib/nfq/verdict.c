@@ -191,17 +191,25 @@ bool vd_nfq_batch_add_run(struct vd_nfq_batch *batch, const struct vd_packet *fi
 	return true;
 }
 
+/* A send of one piece, as nearly all are, is less to copy for the kernel. */
+static ssize_t send_pieces(const struct vd_nfq *nfq, struct vd_nfq_batch *batch)
+{
+	struct msghdr message = {.msg_iov = batch->iov, .msg_iovlen = batch->iov_count};
+
+	if (batch->iov_count == 1)
+		return send(nfq->descriptor, batch->iov[0].iov_base, batch->iov[0].iov_len, 0);
+	return sendmsg(nfq->descriptor, &message, 0);
+}
+
 int vd_nfq_batch_send(const struct vd_nfq *nfq, struct vd_nfq_batch *batch)
 {
-	struct msghdr message = {.msg_iov = batch->iov};
 	const struct timespec pause = {.tv_nsec = 1000000};
 	int result = 0;
 
 	if (!batch->count)
 		return 0;
 	end_piece(batch);
-	message.msg_iovlen = batch->iov_count;
-	for (int tries = 0; sendmsg(nfq->descriptor, &message, 0) < 0;) {
+	for (int tries = 0; send_pieces(nfq, batch) < 0;) {
 		if (errno == EINTR)
 			continue;
 		if ((errno != ENOBUFS && errno != ENOMEM && errno != EAGAIN) || ++tries == SEND_TRIES) {
