@@ -70,7 +70,8 @@ static int judge_length(struct doctor_findings *findings, const struct doctor_vi
 		if (queue->status.waiting >= LONG_QUEUE && !queue->is_stuck)
 			return doctor_findings_add(findings, DOCTOR_HINT,
 						   "queue %u: %u packets wait: a queue that long leaves the CPU's caches, which makes each packet"
-						   " slower, and late; unless it is to outlast bursts, give the reader --maxlen 1024",
+						   " slower, and late; it helps to outlast a burst, but where packets keep coming faster than they are"
+						   " decided, --maxlen 1024 is the better length for the reader",
 						   queue->status.queue, queue->status.waiting);
 	}
 	return 0;
