@@ -9,6 +9,7 @@ def drain_one_cpu: $drain_one_cpu[0];
 def libipq: $libipq[0];
 def bounds: $limits[0];
 def live: $live[0];
+def levers: $levers[0]; # may be missing
 def engine: $engine[0];
 def function: $function[0];
 def message: $message[0];
@@ -89,6 +90,46 @@ def live_traffic:
 	(live | [.summary[] | [.program, "\(.kpps | fixed(1)) (\(.kpps_min | fixed(1)) – \(.kpps_max | fixed(1)))",
 	  (.cpu_us_per_packet | fixed(2)), "\(.ratio | fixed(2)) (\(.ratio_min | fixed(2)) – \(.ratio_max | fixed(2)))"]] |
 	 table(["program", "1,000 packets/s", "CPU µs/packet", "ratio"]; 1));
+
+# for each lever: when it applies and what it costs
+def advice: {
+	warm: "When the sender is faster than the reader for longer than any queue lasts. What waits in a long queue leaves the
+		CPU's caches, and waits longer. It costs losses in bursts that a long queue would have outlasted.",
+	copy: "When the verdict can be told from the headers; `verdict run` asks the kernel for what its functions need. It costs
+		the view of the rest.",
+	copy_gso: "The same where packets are large, because the kernel cuts them later, or not at all. Whole ones also fill the
+		reader's receive buffer, and are lost there.",
+	gro: "On a router, for UDP flows whose packets follow each other and have one size. It costs nothing but that the
+		reader sees packets of up to 64 KB; one verdict is for all that were joined.",
+	notrack: "When the flows are tracked only because some rule in the namespace asks for other connections' state. It costs
+		their state: no NAT, and no rule about it.",
+	rps: "When one CPU receives all packets, is busy with that, and others are idle. It costs an interrupt between CPUs,
+		and takes their time from the reader and everybody else: where no CPU is idle it loses.",
+	fanout: "When packets arrive on several CPUs: each queue has a lock of its own, and a packet stays where it arrived. By
+		address, the packets of two hosts all go to one queue; by CPU, a flow that moves to another CPU changes its queue,
+		and its order may suffer.",
+	bypass: "When the first packets of a flow decide for the rest. It costs the view of that rest, and connection tracking
+		(see `first` in verdict-functions(7))."
+};
+
+def levers_of_the_kernel:
+	if levers then
+		("Levers on the kernel's side" | heading),
+		("sudo bench/net/levers --rounds \(levers.rounds) --ms \(levers.ms)" | command),
+		("What the kernel can be told, on the way of a packet to a queue and back: `verdict doctor` says where it applies. Senders,
+		on the same \(levers.cpus) CPUs, send UDP through a router that queues what it forwards, as fast as they can, in
+		\(levers.flows) flows each. Packets that came through in \(levers.ms) ms count. A setting is compared with the first
+		one of its lever, in the same round; medians of \(levers.rounds) rounds. CPU time is the reader's, for each packet that
+		came through." | paragraph),
+		([levers.levers[] | select(.skipped == null) | .title as $title | .settings[0] as $without | .settings[1:][] |
+			[$title, $without.setting, .setting, ($without.kpps | fixed(1)), (.kpps | fixed(1)),
+			 "\(.ratio | fixed(2)) (\(.ratio_min | fixed(2)) – \(.ratio_max | fixed(2)))",
+			 ($without.cpu_us_per_packet | fixed(2)), (.cpu_us_per_packet | fixed(2))]] |
+		 table(["lever", "without", "with", "1,000 packets/s without", "with", "ratio", "CPU µs/packet without", "with"]; 3)),
+		"",
+		(levers.levers[] | select(.skipped == null) | "*\(.title)*: \(advice[.lever])" | item),
+		(levers.levers[] | select(.skipped) | "*\(.title)*: not measured here: \(.skipped)." | item)
+	else empty end;
 
 def engine_alone:
 	(engine | [repetitions[] | select(.name | startswith("port_alone/"))] | last) as $port |
@@ -269,8 +310,7 @@ def limits:
 	kernel and the port's netlink messages, no figure here says." | item),
 	("*A queue has one lock in the kernel*, at which threads that read and answer it meet. Here \(environment.cpus) CPUs
 	empty it \($all.kpps / $one.kpps | fixed(2)) times as fast as one, and a packet costs \($all | cpu_ns | fixed(0)) ns of CPU
-	time on all of them, \($one | cpu_ns | fixed(0)) ns on one. Several queues (`--queue-balance`) have a lock each; that is not
-	measured here." | item),
+	time on all of them, \($one | cpu_ns | fixed(0)) ns on one. Several queues have a lock each\(if levers then ": see CPU fan-out" else "; that is not measured here" end)." | item),
 	("*Threads are not free.* The engine's own share is \(own("workers:1/writers:0")) with one worker, which decides everything on
 	the spot, \(own("workers:2/writers:0")) with two, which hand packets to each other, and \(own("workers:2/writers:1")) with a
 	writer besides." | item),
@@ -287,4 +327,4 @@ def closing:
 	`bench/report` writes this file from them; `bench/report --check` says whether it is up to date." | paragraph);
 
 "<!-- written by bench/report from bench/results, not by hand -->",
-claims, machine, full_queue, what_the_kernel_allows, live_traffic, old_programs, engine_alone, workers, tables, functions, messages, parts, rings, checksums, taken, limits, closing
+claims, machine, full_queue, what_the_kernel_allows, live_traffic, levers_of_the_kernel, old_programs, engine_alone, workers, tables, functions, messages, parts, rings, checksums, taken, limits, closing

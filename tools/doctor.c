@@ -21,7 +21,7 @@ static const char usage[] =
 	"usage: verdict doctor [--netns NAME] [--json | --ipq]\n"
 	"\n"
 	"Looks at the queues of a network namespace: what the kernel can do, who reads which queue, which firewall rules send\n"
-	"packets to queues, what was lost, and what this user may do. Changes nothing.\n"
+	"packets to queues, what was lost, what this user may do, and what would be faster. Changes nothing.\n"
 	"\n"
 	"  --netns NAME   look into this network namespace: a name of `ip netns`, or a path\n"
 	"  --json         for programs\n"
@@ -103,6 +103,8 @@ static int look(void *argument)
 	result = doctor_queues_read(&view->queues);
 	if (result && result != -ENOMEM)
 		result = 0; /* the kernel part says why */
+	if (!result)
+		result = doctor_devices_read(&view->devices);
 	return result ? result : doctor_sources_read(&view->sources, &view->rules);
 }
 
@@ -204,5 +206,6 @@ int verdict_doctor(int argc, char **argv)
 		fprintf(stderr, "verdict doctor: %s\n", strerror(-result));
 	doctor_queues_fini(&looked.view.queues);
 	doctor_rules_fini(&looked.view.rules);
+	doctor_devices_fini(&looked.view.devices);
 	return flush(result < 0 ? EXIT_ATTENTION : result);
 }

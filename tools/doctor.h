@@ -6,7 +6,9 @@
  *	doctor_owners.c    the queues that are read, and by whom
  *	doctor_sources.c   runs the programs that print firewall rules
  *	doctor_rules.c     finds in what they print the rules that queue (pure)
+ *	doctor_devices.c   network devices, forwarding, connection tracking, which CPUs receive
  *	doctor_findings.c  what follows from all that (pure)
+ *	doctor_levers.c	   of it, what would make packets faster (pure)
  *	doctor_report.c    the same for a person, or as JSON
  *	doctor_ipq.c	   one queue, as /proc/net/ip_queue showed it
  *	doctor.c           options, order, exit status
@@ -16,6 +18,7 @@
 #ifndef VERDICT_TOOLS_DOCTOR_H
 #define VERDICT_TOOLS_DOCTOR_H
 
+#include <net/if.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -113,6 +116,7 @@ struct doctor_rule {
 	bool has_fanout;
 	bool is_shown_again; /* a DOCTOR_COMPATIBLE one that nft has shown as well */
 	bool is_plain_queue; /* -j QUEUE, which has no options */
+	bool is_tcp, is_udp; /* the text says that it is for these, maybe besides others */
 	uint16_t queue_first, queue_last;
 	char text[DOCTOR_TEXT_SIZE]; /* the rule, cut to what fits */
 };
@@ -121,6 +125,10 @@ struct doctor_rules {
 	struct doctor_rule *rule;
 	unsigned count, capacity;
 	unsigned left_out; /* above DOCTOR_RULES_MAX */
+	/* what any rule does, also one that does not queue */
+	bool has_notrack;   /* leaves packets out of connection tracking */
+	bool has_flow_mark; /* goes by the mark of a connection, or by how much it has carried */
+	bool has_nat;
 };
 
 /*
@@ -131,6 +139,38 @@ struct doctor_rules {
 int doctor_rules_parse_iptables(struct doctor_rules *rules, enum doctor_back_end back_end, const char *family, const char *text);
 int doctor_rules_parse_nft(struct doctor_rules *rules, const char *text);
 void doctor_rules_fini(struct doctor_rules *rules);
+
+/* ---- doctor_devices.c ---- */
+
+enum doctor_switch {
+	DOCTOR_UNKNOWN, /* or there is no such thing */
+	DOCTOR_OFF,
+	DOCTOR_ON,
+};
+
+/* One that is up, other than lo. */
+struct doctor_device {
+	char name[IF_NAMESIZE];
+	unsigned rx_queues;  /* 0: not known */
+	bool knows_rps, has_rps;
+	uint64_t rx_packets; /* 0 also where it is not known */
+	enum doctor_switch udp_gro_forwarding;
+};
+
+#define DOCTOR_DEVICES_MAX 256u
+
+struct doctor_devices {
+	struct doctor_device *device;
+	unsigned count;
+	unsigned left_out;	      /* above DOCTOR_DEVICES_MAX */
+	unsigned receiving_cpus;      /* that took a good part of all packets of the machine; 0: not known */
+	bool is_forwarding;
+	uint64_t tracked_connections; /* in this namespace, now */
+};
+
+/* 0 or -ENOMEM. */
+int doctor_devices_read(struct doctor_devices *devices);
+void doctor_devices_fini(struct doctor_devices *devices);
 
 /* ---- doctor_sources.c ---- */
 
@@ -163,6 +203,7 @@ struct doctor_view {
 	struct doctor_queues queues;
 	struct doctor_sources sources;
 	struct doctor_rules rules;
+	struct doctor_devices devices;
 	unsigned cpus; /* that the machine can have */
 };
 
@@ -189,6 +230,15 @@ struct doctor_findings {
 /* 0 or -ENOMEM. */
 int doctor_findings_make(struct doctor_findings *findings, const struct doctor_view *view);
 void doctor_findings_fini(struct doctor_findings *findings);
+
+/* For those who judge: 0, -ENOMEM; of too many it counts how many. */
+__attribute__((format(printf, 3, 4))) int doctor_findings_add(struct doctor_findings *findings, enum doctor_level level,
+							      const char *format, ...);
+
+/* ---- doctor_levers.c ---- */
+
+/* Appends hints and notes, at most one of each kind. 0 or -ENOMEM. */
+int doctor_levers_judge(struct doctor_findings *findings, const struct doctor_view *view);
 
 /* ---- doctor_report.c ---- */
 

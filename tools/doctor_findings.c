@@ -36,32 +36,47 @@ struct judge {
 	struct set is_sent;   /* a rule sends to it */
 };
 
-__attribute__((format(printf, 3, 4))) static void find(struct judge *judge, enum doctor_level level, const char *format, ...)
+static int append(struct doctor_findings *findings, enum doctor_level level, const char *format, va_list arguments)
 {
-	struct doctor_findings *findings = judge->findings;
-	va_list arguments;
-
 	findings->attention += level == DOCTOR_ATTENTION;
 	if (findings->count >= DOCTOR_FINDINGS_MAX) {
 		findings->left_out++;
-		return;
+		return 0;
 	}
 	if (findings->count == findings->capacity) {
 		unsigned capacity = findings->capacity ? findings->capacity * 2 : 16;
 		struct doctor_finding *larger = realloc(findings->finding, capacity * sizeof *larger);
 
-		if (!larger) {
-			judge->is_out_of_memory = true;
-			return;
-		}
+		if (!larger)
+			return -ENOMEM;
 		findings->finding = larger;
 		findings->capacity = capacity;
 	}
 	findings->finding[findings->count].level = level;
-	va_start(arguments, format);
 	vsnprintf(findings->finding[findings->count].text, sizeof findings->finding->text, format, arguments);
-	va_end(arguments);
 	findings->count++;
+	return 0;
+}
+
+int doctor_findings_add(struct doctor_findings *findings, enum doctor_level level, const char *format, ...)
+{
+	va_list arguments;
+	int result;
+
+	va_start(arguments, format);
+	result = append(findings, level, format, arguments);
+	va_end(arguments);
+	return result;
+}
+
+__attribute__((format(printf, 3, 4))) static void find(struct judge *judge, enum doctor_level level, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	if (append(judge->findings, level, format, arguments))
+		judge->is_out_of_memory = true;
+	va_end(arguments);
 }
 
 /* ---- the kernel and this process ---- */
@@ -267,7 +282,7 @@ int doctor_findings_make(struct doctor_findings *findings, const struct doctor_v
 		judge_rule(judge, &view->rules.rule[i]);
 	for (unsigned i = 0; i < view->queues.count; i++)
 		judge_queue(judge, &view->queues.queue[i]);
-	is_out_of_memory = judge->is_out_of_memory;
+	is_out_of_memory = judge->is_out_of_memory || doctor_levers_judge(findings, view);
 	free(judge);
 	return is_out_of_memory ? -ENOMEM : 0;
 }

@@ -93,6 +93,31 @@ static void print_rules(const struct doctor_view *view)
 		printf("  none that queues\n");
 }
 
+#define DEVICES_PRINTED 16u
+
+static void print_devices(const struct doctor_devices *devices)
+{
+	static const char *const switches[] = {[DOCTOR_UNKNOWN] = "unknown", [DOCTOR_OFF] = "off", [DOCTOR_ON] = "on"};
+
+	printf("\ndevices\n");
+	if (devices->count == 0) {
+		printf("  none but lo is up\n");
+		return;
+	}
+	printf("  %-16s %9s  %-8s %s\n", "device", "rx queues", "RPS", "UDP GRO forwarding");
+	for (unsigned i = 0; i < devices->count && i < DEVICES_PRINTED; i++) {
+		const struct doctor_device *device = &devices->device[i];
+		char queues[16] = "unknown";
+
+		if (device->rx_queues)
+			snprintf(queues, sizeof queues, "%u", device->rx_queues);
+		printf("  %-16s %9s  %-8s %s\n", device->name, queues, !device->knows_rps ? "unknown" : device->has_rps ? "on" : "off",
+		       switches[device->udp_gro_forwarding]);
+	}
+	if (devices->count + devices->left_out > DEVICES_PRINTED)
+		printf("  and %u more\n", devices->count + devices->left_out - DEVICES_PRINTED);
+}
+
 static void print_limits(const struct doctor_kernel *kernel)
 {
 	static const char *const names[] = {[DOCTOR_WHOLE] = "whole packets", [DOCTOR_HEADERS] = "headers only"};
@@ -132,6 +157,7 @@ void doctor_report_text(const struct doctor_view *view, const struct doctor_find
 	print_kernel(&view->kernel);
 	print_queues(view);
 	print_rules(view);
+	print_devices(&view->devices);
 	print_limits(&view->kernel);
 	print_findings(findings);
 }
@@ -211,6 +237,34 @@ static json_t *sources_json(const struct doctor_sources *sources)
 	return array;
 }
 
+static json_t *devices_json(const struct doctor_devices *devices)
+{
+	json_t *array = json_array();
+
+	for (unsigned i = 0; i < devices->count; i++) {
+		const struct doctor_device *device = &devices->device[i];
+
+		json_array_append_new(array, json_pack("{s:s, s:o, s:o, s:o, s:I}", "name", device->name,
+						       "rx_queues", device->rx_queues ? json_integer(device->rx_queues) : json_null(),
+						       "rps", device->knows_rps ? json_boolean(device->has_rps) : json_null(),
+						       "udp_gro_forwarding",
+						       device->udp_gro_forwarding == DOCTOR_UNKNOWN ? json_null() :
+								json_boolean(device->udp_gro_forwarding == DOCTOR_ON),
+						       "rx_packets", (json_int_t)device->rx_packets));
+	}
+	return array;
+}
+
+static json_t *traffic_json(const struct doctor_view *view)
+{
+	const struct doctor_devices *devices = &view->devices;
+
+	return json_pack("{s:i, s:o, s:b, s:I}", "cpus", (int)view->cpus,
+			 "receiving_cpus", devices->receiving_cpus ? json_integer(devices->receiving_cpus) : json_null(),
+			 "forwarding", (int)devices->is_forwarding,
+			 "tracked_connections", (json_int_t)devices->tracked_connections);
+}
+
 static json_t *limits_json(const struct doctor_kernel *kernel)
 {
 	return json_pack("{s:b, s:b, s:b, s:I, s:{s:I, s:I}, s:{s:I, s:I}}",
@@ -237,9 +291,10 @@ static json_t *findings_json(const struct doctor_findings *findings)
 
 int doctor_report_json(const struct doctor_view *view, const struct doctor_findings *findings)
 {
-	json_t *all = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:b}",
+	json_t *all = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:b}",
 				"kernel", kernel_json(&view->kernel), "queues", queues_json(&view->queues),
 				"sources", sources_json(&view->sources), "rules", rules_json(&view->rules),
+				"devices", devices_json(&view->devices), "traffic", traffic_json(view),
 				"limits", limits_json(&view->kernel), "findings", findings_json(findings),
 				"attention", (int)findings->attention, "well", findings->attention == 0);
 	int result = all ? json_dumpf(all, stdout, JSON_INDENT(2)) : -1;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Finds the rules that queue in what the firewall programs print. Pure: text in, rules out.
+ * Finds the rules that queue in what the firewall programs print, and what the others do that concerns them. Pure: text
+ * in, rules out.
  *
  * iptables-save; the target's options follow it:
  *
@@ -160,6 +161,43 @@ static int for_each_line(const char *text, int (*call)(void *state, const char *
 	return result;
 }
 
+/* ---- what else a rule says ---- */
+
+static bool is_one_of(const struct word *word, const char *const *texts)
+{
+	for (; *texts; texts++)
+		if (is_word(word, *texts))
+			return true;
+	return false;
+}
+
+/* A protocol, also as one of several: "tcp,". */
+static bool is_protocol(const struct word *word, const char *name)
+{
+	size_t length = strlen(name);
+
+	return !word->is_quoted && strncmp(word->text, name, length) == 0 && (!word->text[length] || word->text[length] == ',');
+}
+
+/* In the words of iptables and of nft, which have none in common that mean different things here. */
+static void read_words(struct doctor_rules *rules, struct doctor_rule *rule, const char *cursor, bool escapes)
+{
+	static const char *const no_tracking[] = {"--notrack", "NOTRACK", "notrack", NULL};
+	static const char *const flow_marks[] = {"connmark", "CONNMARK", "connbytes", NULL};
+	static const char *const of_connection[] = {"mark", "bytes", "packets", NULL};
+	static const char *const nat[] = {"MASQUERADE", "SNAT", "DNAT", "REDIRECT", "NETMAP", "masquerade", "snat", "dnat", "redirect", NULL};
+	struct word word, before = {.text = ""};
+
+	while (next_word(&cursor, &word, escapes)) {
+		rule->is_tcp |= is_protocol(&word, "tcp");
+		rule->is_udp |= is_protocol(&word, "udp");
+		rules->has_notrack |= is_one_of(&word, no_tracking);
+		rules->has_flow_mark |= is_one_of(&word, flow_marks) || (is_word(&before, "ct") && is_one_of(&word, of_connection));
+		rules->has_nat |= is_one_of(&word, nat);
+		before = word;
+	}
+}
+
 /* ---- iptables-save ---- */
 
 struct iptables_state {
@@ -205,6 +243,7 @@ static int read_iptables_line(void *argument, const char *line)
 		return 0;
 	if (!is_word(&word, "-A") || !next_word(&cursor, &chain, true))
 		return 0;
+	read_words(state->rules, &rule, cursor, true);
 	while (next_word(&cursor, &word, true)) {
 		if (!is_word(&word, "-j") && !is_word(&word, "--jump"))
 			continue;
@@ -391,13 +430,16 @@ static int read_nft_line(void *argument, const char *line)
 		count_braces(state, line);
 		state->in_chain = state->depth == DEPTH_CHAIN;
 		return 0;
-	} else if (state->in_chain && state->depth == DEPTH_CHAIN && read_nft_rule(&rule, line)) {
-		memcpy(rule.family, state->family, sizeof rule.family);
-		memcpy(rule.table, state->table, sizeof rule.table);
-		memcpy(rule.chain, state->chain, sizeof rule.chain);
-		copy_printable(rule.text, sizeof rule.text, line);
-		if (!was_shown(state->rules, &rule))
-			result = add(state->rules, &rule);
+	} else if (state->in_chain && state->depth == DEPTH_CHAIN) {
+		read_words(state->rules, &rule, line, false);
+		if (read_nft_rule(&rule, line)) {
+			memcpy(rule.family, state->family, sizeof rule.family);
+			memcpy(rule.table, state->table, sizeof rule.table);
+			memcpy(rule.chain, state->chain, sizeof rule.chain);
+			copy_printable(rule.text, sizeof rule.text, line);
+			if (!was_shown(state->rules, &rule))
+				result = add(state->rules, &rule);
+		}
 	}
 	count_braces(state, line);
 	return result;

@@ -66,15 +66,25 @@ in_receiver() {
 	nsenter --net="/proc/$receiver/ns/net" "$@"
 }
 
-# the sender is 10.99.0.1, the receiver 10.99.0.2; UDP to its port 9000 goes through queue 0
-make_namespaces() {
-	mount -t tmpfs tmpfs /run || give_up 'cannot mount a /run of its own'
+# new_namespace: sets `namespace` to the pid of a process in a network namespace of its own
+new_namespace() {
 	unshare --net sleep infinity 3>&- &
-	receiver=$!
-	while [[ $(readlink "/proc/$receiver/ns/net") == "$(readlink /proc/self/ns/net)" ]]; do
-		kill -0 "$receiver" || give_up 'cannot make a network namespace'
+	namespace=$!
+	while [[ $(readlink "/proc/$namespace/ns/net") == "$(readlink /proc/self/ns/net)" ]]; do
+		kill -0 "$namespace" || give_up 'cannot make a network namespace'
 		sleep 0.01
 	done
+}
+
+own_run() {
+	mount -t tmpfs tmpfs /run || give_up 'cannot mount a /run of its own'
+}
+
+# the sender is 10.99.0.1, the receiver 10.99.0.2; UDP to its port 9000 goes through queue 0
+make_namespaces() {
+	own_run
+	new_namespace
+	receiver=$namespace
 	# the neighbour is written down: no packet waits for ARP
 	{
 		ip link add out type veth peer name in address 02:00:00:00:00:02 netns "$receiver" &&

@@ -19,6 +19,7 @@
 #include "program.h"
 
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -43,7 +44,8 @@ static const char usage[] =
 	"  --count N        how many to send\n"
 	"  --for SECONDS    how long; neither: until SIGINT or SIGTERM\n"
 	"  --rate PPS       packets a second, all flows together; 0, the default: as fast as it can\n"
-	"  --burst N        packets in a row of the same flow, 1 to 64; default 32 at rate 0, else 1\n";
+	"  --burst N        packets in a row of the same flow, 1 to 64; default 32 at rate 0, else 1\n"
+	"  --together       those of a burst in one call, for the device to cut (UDP_SEGMENT), as far as 64 KB go\n";
 
 struct flow {
 	int descriptor;
@@ -56,6 +58,7 @@ struct settings {
 	uint16_t port;
 	uint32_t ports, flows, first_flow, size, burst;
 	uint64_t count, for_ns, rate;
+	bool is_together;
 };
 
 static struct flow flows[PAYLOAD_FLOWS_MAX];
@@ -63,17 +66,19 @@ static uint64_t errors[ERRNO_MAX];
 static struct histogram late;
 static struct mmsghdr messages[BATCH];
 static struct iovec iov[BATCH];
+static unsigned together_max; /* packets in one call; 0: each is a message of its own */
 
 static struct settings read_arguments(int argc, char **argv)
 {
-	enum { TO = 1, PORT, PORTS, FLOWS, FIRST_FLOW, SIZE, COUNT, FOR, RATE, BURST };
+	enum { TO = 1, PORT, PORTS, FLOWS, FIRST_FLOW, SIZE, COUNT, FOR, RATE, BURST, TOGETHER };
 	static const struct option options[] = {
 		{"to", required_argument, NULL, TO},	     {"port", required_argument, NULL, PORT},
 		{"ports", required_argument, NULL, PORTS},   {"flows", required_argument, NULL, FLOWS},
 		{"first-flow", required_argument, NULL, FIRST_FLOW}, {"size", required_argument, NULL, SIZE},
 		{"count", required_argument, NULL, COUNT},   {"for", required_argument, NULL, FOR},
 		{"rate", required_argument, NULL, RATE},     {"burst", required_argument, NULL, BURST},
-		{"help", no_argument, NULL, 'h'},	     {0},
+		{"together", no_argument, NULL, TOGETHER},   {"help", no_argument, NULL, 'h'},
+		{0},
 	};
 	struct settings settings = {.ports = 1, .flows = 1, .size = 36};
 	int option;
@@ -94,6 +99,7 @@ static struct settings read_arguments(int argc, char **argv)
 		case FOR: settings.for_ns = duration_ns("for", optarg); break;
 		case RATE: settings.rate = number("rate", optarg, 0, 1000000000); break;
 		case BURST: settings.burst = (uint32_t)number("burst", optarg, 1, BATCH); break;
+		case TOGETHER: settings.is_together = true; break;
 		}
 	if (!settings.to.size || !settings.port)
 		fail(BAD_ARGUMENT, "--to and --port say where to send, and are needed; see --help");
@@ -112,6 +118,7 @@ static struct settings read_arguments(int argc, char **argv)
 static void open_flows(const struct settings *settings)
 {
 	struct rlimit limit;
+	int size = (int)settings->size;
 
 	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
 		limit.rlim_cur = limit.rlim_max;
@@ -125,10 +132,13 @@ static void open_flows(const struct settings *settings)
 		if (descriptor < 0 || connect(descriptor, (struct sockaddr *)&to.storage, to.size))
 			fail(FAILED, "cannot open the socket of flow %u: %s", i, strerror(errno));
 		set_buffer(descriptor, SO_SNDBUFFORCE, SO_SNDBUF, SEND_BUFFER);
+		if (settings->is_together && setsockopt(descriptor, SOL_UDP, UDP_SEGMENT, &size, sizeof size))
+			fail(FAILED, "the kernel does not know UDP_SEGMENT: %s", strerror(errno));
 		flows[i].descriptor = descriptor;
 	}
 }
 
+/* A message for each packet, or for as many as one may hold. */
 static void prepare_messages(const struct settings *settings)
 {
 	size_t stride = (settings->size + 63u) / 64 * 64;
@@ -140,6 +150,8 @@ static void prepare_messages(const struct settings *settings)
 		iov[i] = (struct iovec){.iov_base = buffers + i * stride, .iov_len = settings->size};
 		messages[i].msg_hdr = (struct msghdr){.msg_iov = &iov[i], .msg_iovlen = 1};
 	}
+	if (settings->is_together)
+		together_max = PAYLOAD_SIZE_MAX / settings->size < BATCH ? PAYLOAD_SIZE_MAX / settings->size : BATCH;
 }
 
 /* When packet `index` is due. */
@@ -185,6 +197,28 @@ static void send_all(struct flow *flow, unsigned count)
 	}
 }
 
+/* As send_all(), but all in one message, or several where they are more than one may hold. */
+static void send_together(struct flow *flow, unsigned count)
+{
+	unsigned done = 0;
+
+	while (done < count) {
+		unsigned part = count - done < together_max ? count - done : together_max;
+		struct msghdr message = {.msg_iov = &iov[done], .msg_iovlen = part};
+
+		if (sendmsg(flow->descriptor, &message, 0) >= 0) {
+			flow->sent += part;
+			done += part;
+		} else if (errno != EINTR || stopped) {
+			bool is_earlier = errno == ECONNREFUSED;
+
+			errors[errno < (int)ERRNO_MAX ? errno : 0]++;
+			flow->sent += errno == EPERM ? part : 0;
+			done += is_earlier ? 0 : part;
+		}
+	}
+}
+
 /* `offered` is how many packets there were before these, all flows together. */
 static void send_burst(const struct settings *settings, uint32_t index, unsigned count, uint64_t start,
 		       uint64_t offered, uint64_t now)
@@ -200,7 +234,10 @@ static void send_burst(const struct settings *settings, uint32_t index, unsigned
 		histogram_add(&late, now - payload->time_ns);
 		payload_fill(payload, settings->size);
 	}
-	send_all(flow, count);
+	if (together_max)
+		send_together(flow, count);
+	else
+		send_all(flow, count);
 }
 
 /* Returns how long it took. */

@@ -259,4 +259,146 @@ else
 	sed 's/^/# /' "$scratch/python"
 fi
 
+# ---- what could be faster ----
+
+# A router with queue 3: what it forwards to 10.99.0.2 comes from a neighbour's namespace, and goes back there.
+make_router() {
+	enter_new_namespace || return
+	background unshare --net -- sleep 120
+	neighbour=/proc/$child/ns/net
+	wait_until 5 differs "$neighbour" /proc/self/ns/net || return
+	inside ip link add left address 02:00:00:00:00:0a type veth peer name out netns "$child" &&
+		inside ip link add right type veth peer name back address 02:00:00:00:00:02 netns "$child" &&
+		inside ip address add 10.98.0.254/24 dev left && inside ip link set left up &&
+		inside ip address add 10.99.0.254/24 dev right && inside ip link set right up &&
+		inside ip neighbour add 10.99.0.2 lladdr 02:00:00:00:00:02 dev right nud permanent &&
+		beside ip address add 10.98.0.1/24 dev out && beside ip link set out up && beside ip link set back up &&
+		beside ip neighbour add 10.98.0.254 lladdr 02:00:00:00:00:0a dev out nud permanent &&
+		beside ip route add 10.99.0.0/24 via 10.98.0.254 && inside sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
+}
+
+beside() {
+	nsenter --net="$neighbour" -- "$@"
+}
+
+# forward COUNT: packets of UDP
+forward() {
+	beside bash -c 'exec 4>/dev/udp/10.99.0.2/9 && for ((i = 0; i < $1; i++)); do echo >&4; done' - "$1"
+}
+
+is_empty() {
+	inside awk '$1 == 3 && $3 == 0 { found = 1 } END { exit !found }' /proc/self/net/netfilter/nfnetlink_queue
+}
+
+# forward_all THOUSANDS: no more at a time than a queue of 1200 can hold, so that none is lost however slow the reader is
+forward_all() {
+	local i
+
+	for ((i = 0; i < $1; i++)); do
+		forward 1000 && wait_until 10 is_empty || return
+	done
+}
+
+# of_left MEMBER: what --json says of the device `left`
+of_left() {
+	"$verdict" doctor --netns "$namespace" --json |
+		python3 -c 'import json, sys; print(next(one for one in json.load(sys.stdin)["devices"] if one["name"] == "left")[sys.argv[1]])' "$1"
+}
+
+# expect_no PATTERN TEXT: in what the last command printed
+expect_no() {
+	if printf '%s\n' "$output" | grep -Eq "$1"; then
+		not_ok "$2"
+		show_output
+	else
+		ok "$2"
+	fi
+}
+
+look() {
+	expect_exit "$1" "$2" "$verdict" doctor --netns "$namespace"
+}
+
+# /sys of the namespace, not that of the test
+set_rps() {
+	inside unshare --mount sh -c 'mount -t sysfs sysfs /sys && echo "$1" >/sys/class/net/left/queues/rx-0/rps_cpus' - "$1"
+}
+
+ln -s "$verdict" "$scratch/filter" # what is called verdict knows what it copies
+if ! make_router 2>"$scratch/router"; then
+	skip "what could be faster: no router could be made ($(head -n 1 "$scratch/router"))"
+	finish
+elif ! inside iptables-legacy -t mangle -A FORWARD -p udp -j NFQUEUE --queue-num 3 --queue-bypass 2>"$scratch/iptables"; then
+	skip "what could be faster: no NFQUEUE here ($(head -n 1 "$scratch/iptables"))"
+	finish
+fi
+background nsenter --net="$namespace" -- "$scratch/filter" run --queue 3 --function accept --copy-range 65531 --maxlen 1200 --stats none \
+	>"$scratch/reader" 2>&1
+reader=$child
+wait_until 5 is_bound 3
+
+if command -v python3 >/dev/null; then
+	expect_output '^1$' "a veth has one receive queue" of_left rx_queues
+	expect_output '^False$' "and no RPS" of_left rps
+	expect_exit 0 "RPS is switched on" set_rps 1
+	expect_output '^True$' "which is seen" of_left rps
+	expect_exit 0 "and off again" set_rps 0
+	expect_output '^False$' "which is seen as well" of_left rps
+else
+	skip "devices in --json: needs python3 to read it"
+fi
+
+forward 100
+wait_until 10 is_empty
+look 0 "few packets: exit 0"
+expect_kept '^  left +1 +off ' "devices are listed"
+expect_no '^  (hint|note) ' "and nothing is said about what could be faster"
+
+forward_all 10
+look 0 "many packets: exit 0 all the same"
+expect_kept 'hint +queue 3: whole packets are copied' "whole packets are copied"
+if command -v ethtool >/dev/null && ethtool -k lo | grep -q '^rx-udp-gro-forwarding:'; then
+	expect_kept 'hint +the rule in ip mangle FORWARD queues UDP that is forwarded.*ethtool -K left rx-udp' "UDP could be joined"
+	inside ethtool -K left rx-udp-gro-forwarding on
+	look 0 "when it is: exit 0"
+	expect_no 'rx-udp-gro-forwarding on' "it is not said again"
+	expect_kept '^  left +1 +off +on$' "but shown"
+else
+	skip "UDP GRO forwarding: needs ethtool and a kernel that has it"
+fi
+expect_no 'TCP connection|connections are tracked|one receive queue' "what does not apply is not said"
+
+if inside iptables-legacy -t mangle -I FORWARD -m conntrack --ctstate INVALID -j DROP 2>"$scratch/iptables"; then
+	forward 1
+	look 0 "tracked connections: exit 0"
+	expect_kept 'note +connections are tracked \([0-9]+ now\), those of the rule in ip mangle FORWARD' "they are noted"
+	inside iptables-legacy -t raw -A PREROUTING -p udp -j CT --notrack
+	look 0 "with NOTRACK: exit 0"
+	expect_no 'connections are tracked' "they are not"
+	inside iptables-legacy -t raw -F
+	inside iptables-legacy -t mangle -A FORWARD -p tcp -j NFQUEUE --queue-num 3 --queue-bypass
+	look 0 "whole connections are queued: exit 0"
+	expect_kept 'hint +the rule in ip mangle FORWARD queues every packet of a TCP connection' "a connection mark is proposed"
+	inside iptables-legacy -t mangle -I FORWARD -m connmark --mark 1/1 -j ACCEPT
+	look 0 "with a connection mark: exit 0"
+	expect_no 'TCP connection' "it is not"
+else
+	skip "tracked connections: none here ($(head -n 1 "$scratch/iptables"))"
+fi
+
+kill -STOP "$reader"
+forward 2000
+kill -CONT "$reader"
+wait_until 10 is_empty
+look 1 "lost packets: exit 1"
+if [ "$(getconf _NPROCESSORS_CONF)" -gt 1 ]; then
+	expect_kept 'hint +left has one receive queue.*/sys/class/net/left/queues/rx-0/rps_cpus' "other CPUs could help"
+	set_rps 1
+	look 1 "lost packets, with RPS: exit 1"
+	expect_no 'one receive queue' "they do"
+else
+	skip "RPS: one CPU has nobody to share with"
+fi
+kill "$reader"
+
 finish

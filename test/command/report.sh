@@ -37,6 +37,13 @@ expect_exit 1 "and so are new results" "${here[@]}" --check
 "${here[@]}"
 expect_output '12,345,670' "which are in the new page" grep -n 'on all' "$page"
 
+change levers.json '(.levers[] | select(.lever == "gro")) |= (.skipped = "there is no ethtool" | .settings = [])'
+expect_exit 0 "a lever that was skipped is no reason to fail" "${here[@]}"
+expect_output 'UDP GRO forwarding\*: not measured here: there is no ethtool' "and the page says why" grep 'UDP GRO' "$page"
+rm "$results/levers.json"
+expect_exit 0 "nor are no levers at all" "${here[@]}"
+expect_exit 1 "of which the page then says nothing" grep -i 'lever' "$page"
+
 change engine.json '(.benchmarks[] | select(.run_type == "iteration")) |= (.error_occurred = true)'
 expect_exit 1 "a benchmark that failed is no result" "${here[@]}"
 expect_kept 'a benchmark failed' "and says so"
