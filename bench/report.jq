@@ -8,6 +8,8 @@ def drain: $drain[0];
 def drain_one_cpu: $drain_one_cpu[0];
 def libipq: $libipq[0];
 def bounds: $limits[0];
+def knobs: $knobs[0];
+def traffic: $traffic[0].traffic;
 def live: $live[0];
 def loads: $loads[0];
 def lossless: $lossless[0];
@@ -75,6 +77,20 @@ def what_the_kernel_allows:
 	 "Of the best bare loop's speed verdict reaches \(share("accept"; "verdict"; $any)) (ACCEPT) and
 	 \(share("drop"; "verdict"; $any)) (DROP) with two workers, and with one worker, of the best with one thread,
 	 \(share("accept"; "verdict, one worker"; $one)) and \(share("drop"; "verdict, one worker"; $one))." | paragraph);
+
+def one_thing_at_a_time:
+	("One thing at a time" | heading),
+	"", "### Options",
+	("sudo bench/net/drain --knobs --rounds \(knobs.rounds)" | command),
+	("The same full queue, and `verdict run` with one option that is not as by default. The ratio is that to the default." | paragraph),
+	(knobs | drain_table),
+	"", "### Packets",
+	("sudo bench/net/drain --verdict accept --size 1372 --flows 64" | command),
+	("Other packets, all accepted, by the programs of \"A full queue\". The size is that of the IPv4 packet." | paragraph),
+	([traffic[] | (.payload_bytes + 28) as $size | .flows as $flows | .summary[] |
+		[($size | grouped), ($flows | grouped), .program, "\(.kpps | fixed(1)) (\(.kpps_min | fixed(1)) – \(.kpps_max | fixed(1)))",
+		 (.cpu_us_per_packet | fixed(2)), "\(.ratio | fixed(2)) (\(.ratio_min | fixed(2)) – \(.ratio_max | fixed(2)))"]] |
+	 table(["bytes", "flows", "program", "1,000 packets/s", "CPU µs/packet", "ratio"]; 3));
 
 def old_programs:
 	("Programs that use libipq" | heading),
@@ -413,4 +429,4 @@ def closing:
 	`bench/report` writes this file from them; `bench/report --check` says whether it is up to date." | paragraph);
 
 "<!-- written by bench/report from bench/results, not by hand -->",
-claims, machine, aims, full_queue, what_the_kernel_allows, live_traffic, everyday_loads, levers_of_the_kernel, old_programs, engine_alone, workers, tables, functions, messages, parts, rings, checksums, taken, limits, closing
+claims, machine, aims, full_queue, what_the_kernel_allows, one_thing_at_a_time, live_traffic, everyday_loads, levers_of_the_kernel, old_programs, engine_alone, workers, tables, functions, messages, parts, rings, checksums, taken, limits, closing
