@@ -95,11 +95,14 @@ static inline bool vd_engine_is_stopping(struct vd_engine *engine)
 	return atomic_load_explicit(&engine->stopping, memory_order_acquire);
 }
 
-/* Whether all of a lane is to be decided by its readers, because there is no CPU for anybody else, and packets are cheap. */
+/*
+ * Whether all of a lane is to be decided by its readers, because there is no CPU for anybody else, and packets are cheap. Never
+ * with dedicated writers: who asks for them wants them, and `starving` (lane.h) could miss the change.
+ */
 static inline bool vd_engine_is_crowded(struct vd_engine *engine, struct vd_lane *lane)
 {
 	/* relaxed: estimates, both */
-	return vd_crowd_is_crowded(&engine->crowd) &&
+	return vd_crowd_is_crowded(&engine->crowd) && !engine->writer_count &&
 	       atomic_load_explicit(&lane->cost_ns, memory_order_relaxed) <= VD_CROWD_COST_MAX_NS;
 }
 

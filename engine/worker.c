@@ -29,7 +29,12 @@ static bool read_lane(struct vd_worker *worker, struct vd_lane *lane)
 	bool any = false;
 	unsigned count;
 
-	if (!may_be_read(engine, lane) || !vd_lane_take_reading(lane))
+	if (!may_be_read(engine, lane))
+		return false;
+	/* packets wait to be decided: a sleeper can read meanwhile */
+	if (vd_duty_is_claimable(&lane->duty) && vd_parking_wake_one(&engine->parking))
+		return false;
+	if (!vd_lane_take_reading(lane))
 		return false;
 	/* a stop wakes whoever waits for packets, but once only: nobody may begin to wait after it */
 	if (vd_engine_is_stopping(engine)) {
