@@ -333,6 +333,7 @@ install: all
 		install -m 644 /dev/stdin $(DESTDIR)$(call man_target,$(call link_name,$(link)));)
 	install -D -m 644 tools/completion/verdict $(DESTDIR)$(COMPLETIONDIR)/verdict
 	install -D -m 644 README.md $(DESTDIR)$(DOCDIR)/README.md
+	install -D -m 644 tools/verdict.conf.sample $(DESTDIR)$(DOCDIR)/examples/verdict.conf.sample
 
 uninstall:
 	rm -f $(DESTDIR)$(BINDIR)/verdict $(DESTDIR)$(BINDIR)/ipq-compat $(DESTDIR)$(BINDIR)/verdict-trace
@@ -342,8 +343,9 @@ uninstall:
 	rm -f $(addprefix $(DESTDIR)$(INCLUDEDIR)/verdict/,$(notdir $(PUBLIC_HEADERS)))
 	rm -f $(addprefix $(DESTDIR)$(FUNCTIONDIR)/,$(notdir $(FUNCTIONS)))
 	rm -f $(foreach page,$(MAN_PAGES) $(foreach link,$(MAN_LINKS),$(call link_name,$(link))),$(DESTDIR)$(call man_target,$(page)))
-	rm -f $(DESTDIR)$(COMPLETIONDIR)/verdict $(DESTDIR)$(DOCDIR)/README.md
-	-rmdir $(DESTDIR)$(INCLUDEDIR)/verdict $(DESTDIR)$(FUNCTIONDIR) $(DESTDIR)$(LIBDIR)/verdict $(DESTDIR)$(DOCDIR) \
+	rm -f $(DESTDIR)$(COMPLETIONDIR)/verdict $(DESTDIR)$(DOCDIR)/README.md \
+		$(DESTDIR)$(DOCDIR)/examples/verdict.conf.sample
+	-rmdir $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(INCLUDEDIR)/verdict $(DESTDIR)$(FUNCTIONDIR) $(DESTDIR)$(LIBDIR)/verdict $(DESTDIR)$(DOCDIR) \
 		$(addprefix $(DESTDIR)$(INCLUDEDIR)/,libipq/compat/linux libipq/compat libipq linux/netfilter_ipv4 linux) 2>/dev/null
 
 # ---- what can be seen without running it ----

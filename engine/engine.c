@@ -157,6 +157,22 @@ int vd_engine_load_function(struct vd_engine *engine, const char *specification,
 	return result;
 }
 
+int vd_engine_try_function(const char *specification, struct vd_error *error)
+{
+	struct vd_engine_options options = VD_ENGINE_OPTIONS_INIT;
+	struct vd_engine *engine;
+	int result;
+
+	options.workers = 1;
+	result = vd_engine_create(&engine, &options, error);
+	if (!result)
+		result = vd_engine_load_function(engine, specification, error);
+	if (!result)
+		result = vd_chain_open(&engine->chain, 1, 1, 1, error);
+	vd_engine_destroy(engine); /* closes it */
+	return result;
+}
+
 void vd_engine_set_crowded(struct vd_engine *engine, bool is_crowded)
 {
 	atomic_store_explicit(&engine->crowd.until_ns, UINT64_MAX, memory_order_relaxed);
