@@ -239,6 +239,11 @@ $(IPQ_TESTS): TEST_LIBS = $(IPQ_LIBS)
 $(OUT)/test/unit/test_ipq_translate $(OUT)/test/unit/test_ipq_checksums: TEST_LIBS = $(IPQ_STATIC)
 $(IPQ_TESTS): $(IPQ_STATIC) $(OUT)/libipq.so | $(IPQ_PROGRAMS)
 
+# what reads configurations, without the program around it
+CONFIG_OBJECTS := $(call object,$(addprefix tools/,config.c config_file.c config_tree.c origin.c settings.c values.c))
+$(OUT)/test/unit/test_config: TEST_LIBS = $(CONFIG_OBJECTS)
+$(OUT)/test/unit/test_config: $(CONFIG_OBJECTS)
+
 $(OUT)/test/%: $(OUT)/obj/test/%.o $(SUPPORT_OBJECTS) $(LIB_STATIC)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)

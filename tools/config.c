@@ -194,14 +194,15 @@ static int no_memory(struct walk *walk)
 static int add_function(struct walk *walk, const struct vd_node *node, const char *name, const char *arguments)
 {
 	size_t length = strcspn(name, ":");
-	char whole[2 * PATH_MAX];
+	char whole[2 * PATH_MAX], shown[VD_SHOWN_SIZE];
 	bool is_file = memchr(name, '/', length) || (length > 3 && !strncmp(name + length - 3, ".so", 3));
 	const char *kept;
 	int result;
 
 	if (!length)
 		return vd_origin_error(walk->error, &node->origin, -EINVAL,
-				       "function takes NAME[:ARGUMENTS] or FILE.so[:ARGUMENTS], not '%s'", name);
+				       "function takes NAME[:ARGUMENTS] or FILE.so[:ARGUMENTS], not '%s'",
+				       vd_show_text(name, shown));
 	if (!is_file)
 		snprintf(whole, sizeof whole, "%s", name);
 	else if (!vd_config_beside(node->origin.file, name, whole, sizeof whole))

@@ -144,6 +144,14 @@ static int too_long(struct reader *reader, const struct vd_origin *where)
 	return fail(reader, where, "this is longer than %u bytes, which is the limit of a word", VD_CONFIG_TEXT_MAX);
 }
 
+/* Of the character at `text`, for a sentence: nothing of one that cannot be printed. */
+static int shown_length(const struct reader *reader, const char *text)
+{
+	if ((unsigned char)*text < ' ' || *text == 127)
+		return 0;
+	return (int)utf8_length((const unsigned char *)text, (const unsigned char *)reader->end);
+}
+
 /* Between double quotes \" and \\ stand for themselves, \t for a tab; between single ones only \' does. */
 static int read_quoted(struct reader *reader, struct word *word)
 {
@@ -160,8 +168,8 @@ static int read_quoted(struct reader *reader, struct word *word)
 			const char *meant = strchr("\"\\'/t", next);
 
 			if (!meant)
-				return fail(reader, &reader->origin, "'\\%c' stands for nothing: a backslash is written '\\\\'",
-					    next < ' ' ? '?' : next);
+				return fail(reader, &reader->origin, "'\\%.*s' stands for nothing: a backslash is written '\\\\'",
+					    shown_length(reader, reader->here + 1), reader->here + 1);
 			c = next == 't' ? '\t' : next;
 			step(reader);
 		}
@@ -358,33 +366,49 @@ static bool section_follows(struct reader *reader)
 	return false;
 }
 
+/* A key, and what may stand between it and its value. Between quotes it has no other letters; so sentences can show it. */
+static int read_key(struct reader *reader, struct word *key)
+{
+	struct vd_origin origin = reader->origin;
+	char room[8], shown[VD_SHOWN_SIZE];
+	bool is_quoted = peek(reader) == '"' || peek(reader) == '\'';
+	int result;
+
+	if (is_quoted) {
+		result = read_quoted(reader, key);
+		if (result)
+			return result;
+		for (size_t i = 0; i < key->length || !key->length; i++)
+			if (!is_key(key->text[i]))
+				return fail(reader, &origin, "'%s' is no key: a key has letters, digits, '-' and '_'",
+					    vd_show_text(key->text, shown));
+	}
+	while (!is_quoted && is_key(peek(reader)) && add(key, reader->here, 1))
+		step(reader);
+	if (!key->length)
+		return fail(reader, &origin, "%s where a key should be", what_is_here(reader, room));
+	if (key->length > VD_CONFIG_KEY_MAX)
+		return fail(reader, &origin, "this key is longer than %u bytes, which is the limit", VD_CONFIG_KEY_MAX);
+	result = skip(reader, false);
+	if (result)
+		return result;
+	if (peek(reader) == '=' || peek(reader) == ':')
+		step(reader);
+	else if (is_key(reader->here[-1]) && peek(reader) && !strchr("\n;,{}[\"'", peek(reader)))
+		return fail(reader, &reader->origin, "%s in the key that begins with '%s': a key has letters, digits, '-' and '_'",
+			    what_is_here(reader, room), key->text);
+	return 0;
+}
+
 static int read_item(struct reader *reader, struct nodes *nodes)
 {
 	struct vd_origin origin = reader->origin;
 	struct word key = {.length = 0}, value = {.length = 0};
 	struct vd_node *node;
-	char room[8];
-	int result = 0;
+	int result = read_key(reader, &key);
 
-	if (peek(reader) == '"' || peek(reader) == '\'') {
-		result = read_quoted(reader, &key);
-	} else {
-		while (is_key(peek(reader)) && add(&key, reader->here, 1))
-			step(reader);
-		if (is_key(peek(reader)))
-			return too_long(reader, &origin);
-		if (!key.length)
-			return fail(reader, &origin, "%s where a key should be", what_is_here(reader, room));
-	}
-	if (!result)
-		result = skip(reader, false);
 	if (result)
 		return result;
-	if (peek(reader) == '=' || peek(reader) == ':')
-		step(reader);
-	else if (reader->here[-1] != '"' && is_key(reader->here[-1]) && peek(reader) && !strchr("\n;,{}[\"'", peek(reader)))
-		return fail(reader, &reader->origin, "%s in the key that begins with '%s': a key has letters, digits, '-' and '_'",
-			    what_is_here(reader, room), key.text);
 	result = skip(reader, false);
 	if (result)
 		return result;

@@ -21,7 +21,8 @@
 #define VD_CONFIG_FILE_MAX (1u << 20) /* bytes of one file */
 #define VD_CONFIG_FILES_MAX 256	      /* included files, each time that they are */
 #define VD_CONFIG_DEPTH_MAX 8	      /* sections in sections; and files that include files */
-#define VD_CONFIG_TEXT_MAX 4096	      /* bytes of a key, a label or a value */
+#define VD_CONFIG_TEXT_MAX 4096	      /* bytes of a label or a value */
+#define VD_CONFIG_KEY_MAX 64	      /* bytes of a key */
 
 enum vd_node_kind {
 	VD_NODE_TEXT,
