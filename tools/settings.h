@@ -98,8 +98,9 @@ int vd_settings_add_function(struct vd_settings *settings, const char *name, con
 void vd_settings_overlay(struct vd_settings *settings, const struct vd_settings *over);
 
 /*
- * An engine with these queues and functions, that does not run yet and has asked nothing of the kernel. The sentence begins
- * with where the setting is that was refused. As `options`, log and log_argument are used. *engine is NULL on failure.
+ * An engine with these queues and functions, that does not run yet and has asked nothing of the kernel's queues. The sentence
+ * begins with where the setting is that was refused. `log` as in struct vd_engine_options, without an argument; or NULL.
+ * *engine is NULL on failure.
  */
 int vd_settings_engine(const struct vd_settings *settings, void (*log)(void *log_argument, const char *line),
 		       struct vd_engine **engine, struct vd_error *error);

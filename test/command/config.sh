@@ -276,6 +276,9 @@ threads() {
 	cat "/proc/$engine/task"/*/comm | grep -c "^$1-"
 }
 
+printf 'queue 0-3; function [ "mark:7", reject, "mss:pmtu", "nat:203.0.113.7=10.0.0.9", "requeue:3" ]' >verdict.conf
+expect_exit 0 "a check needs no privileges" setpriv --bounding-set=-all --inh-caps=-all -- "$verdict" check verdict.conf
+
 # queues, and what they have for themselves
 start $'stats json; workers 2; writers 1; copy-range 300; maxlen 2k; queue [0, 1]; queue 2 { copy-range 200; maxlen 100 }\nfunction accept'
 expect_equal '300 300 200' "$(copy_range 0) $(copy_range 1) $(copy_range 2)" "the kernel was told each queue's copy range"
@@ -328,6 +331,33 @@ if [ -e "$test_functions/fault.so" ]; then
 else
 	skip "on-fault: needs $test_functions (make test-programs)"
 fi
+
+# full queues
+if [ -e "$test_functions/slow.so" ]; then
+	full="stats json; function $test_functions/slow.so { arguments 2000 }; maxlen 1000; queue 0 { maxlen 5 }; queue 1 { maxlen 5; fail-open yes }"
+	start "$full"
+	send_both
+	ended
+	if [ "$(last 0 queue_dropped)" -gt 0 ] && [ "$(last 0 offered)" -eq 100 ]; then ok "maxlen of a queue"; else
+		not_ok "maxlen of a queue"
+		cat out
+	fi
+	if [ "$(last 1 queue_dropped)" -eq 0 ] && [ "$(last 1 received)" -lt 100 ]; then ok "fail-open of a queue"; else
+		not_ok "fail-open of a queue"
+		cat out
+	fi
+	start "$full" --no-fail-open
+	send_both
+	ended
+	if [ "$(last 1 queue_dropped)" -gt 0 ]; then ok "--no-fail-open wins"; else not_ok "--no-fail-open wins"; fi
+	start "$full" --fail-open --maxlen 1000
+	send_both
+	ended
+	expect_equal '100 100' "$(last 0 accept) $(last 1 accept)" "--maxlen wins"
+else
+	skip "full queues: needs $test_functions (make test-programs)"
+fi
+
 start 'stats json; default drop; queue 0-1; function match { arguments "udp port 9001=accept" }'
 send_both
 ended
