@@ -372,8 +372,8 @@ static void say_what_is_cut(struct vd_engine *engine)
 		if (!copied || copied >= needed || (!is_own && is_said))
 			continue;
 		if (is_own)
-			log_line(engine, "note: %u bytes of each packet of queue %u are copied, but a function reads %u: it will see "
-				 "longer packets cut", copied, engine->lanes[i].port->queue, needed);
+			log_line(engine, "note: %u bytes of each packet of queue %u are copied, but a function reads %u: it will "
+				 "see longer packets cut", copied, engine->lanes[i].port->queue, needed);
 		else
 			log_line(engine, "note: %u bytes of each packet are copied, but a function reads %u: it will see longer "
 				 "packets cut", copied, needed);

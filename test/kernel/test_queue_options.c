@@ -13,6 +13,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -119,7 +120,7 @@ static void each_queue_has_its_own_room(void **state)
 	host = create(&options, &own);
 	assert_int_equal(own.copy_range, 300);
 	own.maxlen = FEW;
-	own.copy_range = 200;
+	own.copy_range = 100;
 	engine_host_queue_with(host, 2, &own);
 	own.maxlen = SOME;
 	own.copy_range = 0; /* what functions need */
@@ -136,7 +137,7 @@ static void each_queue_has_its_own_room(void **state)
 	assert_int_equal(kernel_says(1).copy_range, 300);
 	assert_int_equal(kernel_says(2).waiting, FEW);
 	assert_int_equal(kernel_says(2).queue_dropped, COUNT - FEW);
-	assert_int_equal(kernel_says(2).copy_range, 200);
+	assert_int_equal(kernel_says(2).copy_range, 100);
 	assert_int_equal(kernel_says(3).waiting, SOME);
 	assert_int_equal(kernel_says(3).queue_dropped, 0);
 	assert_int_equal(kernel_says(3).copy_range, VD_HEADERS);
@@ -151,6 +152,9 @@ static void each_queue_has_its_own_room(void **state)
 	engine_host_settle(host, 2, FEW);
 	engine_host_settle(host, 3, SOME);
 	engine_host_stop(host);
+	assert_non_null(strstr(engine_host_log(host), "note: 100 bytes of each packet of queue 2 are copied, but a function reads 128: "));
+	assert_null(strstr(engine_host_log(host), "of queue 1"));
+	assert_null(strstr(engine_host_log(host), "of queue 3"));
 	assert_int_equal(arrived(1), COUNT);
 	assert_int_equal(arrived(2), FEW);
 	assert_int_equal(load_receiver_stop(receivers[3]).received, COUNT); /* those that passed overtook the others */

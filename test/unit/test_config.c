@@ -261,7 +261,8 @@ static void each_queue_has_its_own(void **state)
 static void functions_are_in_the_order_of_the_file(void **state)
 {
 	(void)state;
-	read_good("queue 0; function b; function [ 'mark:1', \"a\" ]; function match { arguments \"x \\\"y\\\" \\\\z\" }; function /a/b.so:c");
+	read_good("queue 0; function b; function [ 'mark:1', \"a\" ]; function match { arguments \"x \\\"y\\\" \\\\z\" };"
+		  "function /a/b.so:c");
 	make(&config.settings);
 	assert_int_equal(made.function_count, 5);
 	assert_string_equal(made.functions[0], "b");
@@ -273,7 +274,8 @@ static void functions_are_in_the_order_of_the_file(void **state)
 
 static void files_of_functions_lie_beside_the_file(void **state)
 {
-	static const char text[] = "queue 0; function ./m.so; function m.so { arguments 'a:./b' }; function /m.so; function m; function d/m:./x";
+	static const char text[] = "queue 0; function ./m.so; function m.so { arguments 'a:./b' }; function /m.so; function m;"
+				   "function d/m:./x";
 
 	(void)state;
 	assert_int_equal(vd_config_read_text(&config, "/etc/v/v.conf", text, strlen(text), &error), 0);
@@ -301,7 +303,8 @@ static void the_command_line_wins(void **state)
 	static const struct vd_origin here = {0};
 
 	(void)state;
-	read_good("maxlen 100; workers 2; fail-open yes; queue 1 { maxlen 5; copy-range 200 }; queue 2-3 { fail-open no }; function a; function b");
+	read_good("maxlen 100; workers 2; fail-open yes; queue 1 { maxlen 5; copy-range 200 }; queue 2-3 { fail-open no };"
+		  "function a; function b");
 	say(VD_KEY_MAXLEN, "50");
 	say(VD_KEY_WORKERS, "4");
 	vd_settings_overlay(&config.settings, &command);
