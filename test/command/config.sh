@@ -358,6 +358,32 @@ else
 	skip "full queues: needs $test_functions (make test-programs)"
 fi
 
+# one datagram of ten segments to each queue (UDP_SEGMENT); ready when all have come
+send_large() {
+	python3 -c 'import socket
+large = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+large.setsockopt(17, 103, 1000)
+for port in 9000, 9001:
+    large.sendto(bytes(10000), ("127.0.0.1", port))' 2>/dev/null && wait_until 20 is_empty
+}
+segments='stats json; gso yes; queue 0; queue 1 { gso no }'
+if python3 -c 'import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).setsockopt(17, 103, 1000)' 2>/dev/null; then
+	start "$segments"
+	send_large
+	ended
+	expect_equal '1 10' "$(last 0 received) $(last 1 received)" "gso of a queue"
+	start "$segments" --no-gso
+	send_large
+	ended
+	expect_equal '10 10' "$(last 0 received) $(last 1 received)" "--no-gso wins"
+	start "$segments" --gso
+	send_large
+	ended
+	expect_equal '1 1' "$(last 0 received) $(last 1 received)" "--gso wins"
+else
+	skip "gso: needs python3, and a kernel with UDP_SEGMENT"
+fi
+
 start 'stats json; default drop; queue 0-1; function match { arguments "udp port 9001=accept" }'
 send_both
 ended
