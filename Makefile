@@ -91,6 +91,7 @@ JEMALLOC := $(JEMALLOC_$(BUILD))
 LIB_SOURCES := $(wildcard lib/nfq/*.c lib/packet/*.c engine/*.c)
 IPQ_SOURCES := $(wildcard lib/ipq/*.c)
 TOOL_SOURCES := $(wildcard tools/*.c)
+CONFIG_SOURCES := $(addprefix tools/,config.c config_file.c config_tree.c origin.c settings.c values.c)
 FUNCTION_SOURCES := $(wildcard lib/functions/*.c)
 SUPPORT_SOURCES := $(wildcard test/support/*.c)
 TEST_SOURCES := $(wildcard test/unit/test_*.c test/sim/test_*.c test/kernel/test_*.c)
@@ -239,6 +240,11 @@ $(IPQ_TESTS): TEST_LIBS = $(IPQ_LIBS)
 $(OUT)/test/unit/test_ipq_translate $(OUT)/test/unit/test_ipq_checksums: TEST_LIBS = $(IPQ_STATIC)
 $(IPQ_TESTS): $(IPQ_STATIC) $(OUT)/libipq.so | $(IPQ_PROGRAMS)
 
+# what reads configurations, without the program around it
+CONFIG_OBJECTS := $(call object,$(CONFIG_SOURCES))
+$(OUT)/test/unit/test_config: TEST_LIBS = $(CONFIG_OBJECTS)
+$(OUT)/test/unit/test_config: $(CONFIG_OBJECTS)
+
 $(OUT)/test/%: $(OUT)/obj/test/%.o $(SUPPORT_OBJECTS) $(LIB_STATIC)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
@@ -333,6 +339,7 @@ install: all
 		install -m 644 /dev/stdin $(DESTDIR)$(call man_target,$(call link_name,$(link)));)
 	install -D -m 644 tools/completion/verdict $(DESTDIR)$(COMPLETIONDIR)/verdict
 	install -D -m 644 README.md $(DESTDIR)$(DOCDIR)/README.md
+	install -D -m 644 tools/verdict.conf.sample $(DESTDIR)$(DOCDIR)/examples/verdict.conf.sample
 
 uninstall:
 	rm -f $(DESTDIR)$(BINDIR)/verdict $(DESTDIR)$(BINDIR)/ipq-compat $(DESTDIR)$(BINDIR)/verdict-trace
@@ -342,8 +349,9 @@ uninstall:
 	rm -f $(addprefix $(DESTDIR)$(INCLUDEDIR)/verdict/,$(notdir $(PUBLIC_HEADERS)))
 	rm -f $(addprefix $(DESTDIR)$(FUNCTIONDIR)/,$(notdir $(FUNCTIONS)))
 	rm -f $(foreach page,$(MAN_PAGES) $(foreach link,$(MAN_LINKS),$(call link_name,$(link))),$(DESTDIR)$(call man_target,$(page)))
-	rm -f $(DESTDIR)$(COMPLETIONDIR)/verdict $(DESTDIR)$(DOCDIR)/README.md
-	-rmdir $(DESTDIR)$(INCLUDEDIR)/verdict $(DESTDIR)$(FUNCTIONDIR) $(DESTDIR)$(LIBDIR)/verdict $(DESTDIR)$(DOCDIR) \
+	rm -f $(DESTDIR)$(COMPLETIONDIR)/verdict $(DESTDIR)$(DOCDIR)/README.md \
+		$(DESTDIR)$(DOCDIR)/examples/verdict.conf.sample
+	-rmdir $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(INCLUDEDIR)/verdict $(DESTDIR)$(FUNCTIONDIR) $(DESTDIR)$(LIBDIR)/verdict $(DESTDIR)$(DOCDIR) \
 		$(addprefix $(DESTDIR)$(INCLUDEDIR)/,libipq/compat/linux libipq/compat libipq linux/netfilter_ipv4 linux) 2>/dev/null
 
 # ---- what can be seen without running it ----
@@ -369,11 +377,13 @@ FUZZ_SECONDS ?= 60
 FUZZERS := $(patsubst test/fuzz/%.c,build/fuzz/%,$(wildcard test/fuzz/*.c))
 FUZZ_SOURCES := $(wildcard lib/packet/*.c) lib/nfq/message.c lib/nfq/status.c lib/ipq/translate.c lib/ipq/devices.c \
 	$(addprefix test/support/,bytes.c random.c model.c model_edit.c answer_oracle.c)
+FUZZ_SOURCES_fuzz_config := $(CONFIG_SOURCES) engine/error.c
 
+build/fuzz/fuzz_config: $(CONFIG_SOURCES) $(wildcard tools/*.h)
 build/fuzz/%: test/fuzz/%.c $(FUZZ_SOURCES) $(wildcard lib/*/*.h lib/include/*.h lib/include/verdict/*.h test/support/*.h)
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$@)
-	$(Q)clang $(CPPFLAGS_ALL) -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(FUZZ_SOURCES) -lmnl
+	$(Q)clang $(CPPFLAGS_ALL) -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(FUZZ_SOURCES) $(FUZZ_SOURCES_$*) -lmnl
 
 fuzz: $(FUZZERS)
 	$(Q)for fuzzer in $(FUZZERS); do mkdir -p $$fuzzer.corpus && \

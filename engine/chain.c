@@ -83,8 +83,8 @@ static unsigned settle(const struct vd_link *link, struct pending *pending, stru
 	return left;
 }
 
-void vd_chain_decide(struct vd_chain *chain, unsigned worker, unsigned lane, struct vd_packet *const *packets, unsigned count,
-		     struct vd_outcome *outcome)
+void vd_chain_decide(struct vd_chain *chain, unsigned worker, unsigned lane, enum vd_verdict fault_verdict,
+		     struct vd_packet *const *packets, unsigned count, struct vd_outcome *outcome)
 {
 	struct pending pending;
 
@@ -110,7 +110,7 @@ void vd_chain_decide(struct vd_chain *chain, unsigned worker, unsigned lane, str
 			call_by_shard(link, &pending, link->states + lane * chain->shards);
 			break;
 		}
-		pending.count = settle(link, &pending, tally, chain->fault_verdict, outcome);
+		pending.count = settle(link, &pending, tally, fault_verdict, outcome);
 	}
 	for (unsigned i = 0; i < pending.count; i++)
 		pending.packets[i]->verdict = (uint8_t)chain->default_verdict;

@@ -39,7 +39,6 @@ struct vd_chain {
 	uint32_t bytes;	 /* what all functions together need */
 	uint32_t needs;
 	enum vd_verdict default_verdict;
-	enum vd_verdict fault_verdict;
 };
 
 /* What a burst came to, for the worker's accounts. */
@@ -61,8 +60,8 @@ void vd_chain_close(struct vd_chain *chain);
 /* Forgets the functions and unloads their libraries. */
 void vd_chain_fini(struct vd_chain *chain);
 
-/* Gives every packet its verdict. `count` ≤ VD_BURST_MAX packets of one lane. */
-void vd_chain_decide(struct vd_chain *chain, unsigned worker, unsigned lane, struct vd_packet *const *packets, unsigned count,
-		     struct vd_outcome *outcome);
+/* Gives every packet its verdict. `count` ≤ VD_BURST_MAX packets of one lane, whose fault verdict it is. */
+void vd_chain_decide(struct vd_chain *chain, unsigned worker, unsigned lane, enum vd_verdict fault_verdict,
+		     struct vd_packet *const *packets, unsigned count, struct vd_outcome *outcome);
 
 #endif

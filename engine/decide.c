@@ -43,10 +43,10 @@ void vd_decide(struct vd_worker *worker, struct vd_lane *lane, struct vd_packet 
 	unsigned refused = 0;
 
 	VD_PROBE(decide_begin, lane, packets, count);
-	vd_chain_decide(&worker->engine->chain, worker->index, lane->index, packets, count, &outcome);
+	vd_chain_decide(&worker->engine->chain, worker->index, lane->index, lane->options.fault_verdict, packets, count, &outcome);
 	for (unsigned i = 0; i < count; i++)
 		if (packets[i]->edited || packets[i]->edit_refused)
-			refused += settle_edits(packets[i], worker->engine->chain.fault_verdict);
+			refused += settle_edits(packets[i], lane->options.fault_verdict);
 	if (outcome.rejected && lane->port->operations->has_senders)
 		answer_rejected(worker, tally, packets, count);
 	if (outcome.by_default)

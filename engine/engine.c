@@ -32,24 +32,41 @@ static bool may_use_cpu(unsigned cpu)
 	return cpu < CPU_SETSIZE && !sched_getaffinity(0, sizeof set, &set) && CPU_ISSET(cpu, &set);
 }
 
-static int check_options(const struct vd_engine_options *options, struct vd_error *error)
+/* What an engine has for all queues, and each queue for itself. */
+static int check_queue_options(const struct vd_queue_options *options, struct vd_error *error)
 {
-	if (options->workers > VD_ENGINE_WORKERS_MAX)
-		return vd_error_set(error, -EINVAL, "workers: %u is more than %u", options->workers, VD_ENGINE_WORKERS_MAX);
-	if (options->writers > VD_ENGINE_WRITERS_MAX)
-		return vd_error_set(error, -EINVAL, "writers: %u is more than %u", options->writers, VD_ENGINE_WRITERS_MAX);
 	if (options->maxlen > VD_ENGINE_MAXLEN_MAX)
 		return vd_error_set(error, -EINVAL, "maxlen: %u is more than %u", options->maxlen, VD_ENGINE_MAXLEN_MAX);
 	if (options->copy_range > VD_NFQ_COPY_RANGE_MAX)
 		return vd_error_set(error, -EINVAL, "copy range: %u is more than %u", options->copy_range, VD_NFQ_COPY_RANGE_MAX);
+	if (options->fault_verdict != VD_ACCEPT && options->fault_verdict != VD_DROP)
+		return vd_error_set(error, -EINVAL, "the fault verdict has to be accept or drop");
+	return 0;
+}
+
+static struct vd_queue_options queue_options(const struct vd_engine_options *options)
+{
+	return (struct vd_queue_options){.maxlen = options->maxlen,
+					 .copy_range = options->copy_range,
+					 .no_gso = options->no_gso,
+					 .fail_open = options->fail_open,
+					 .fault_verdict = options->fault_verdict};
+}
+
+static int check_options(const struct vd_engine_options *options, struct vd_error *error)
+{
+	struct vd_queue_options every_queue = queue_options(options);
+
+	if (options->workers > VD_ENGINE_WORKERS_MAX)
+		return vd_error_set(error, -EINVAL, "workers: %u is more than %u", options->workers, VD_ENGINE_WORKERS_MAX);
+	if (options->writers > VD_ENGINE_WRITERS_MAX)
+		return vd_error_set(error, -EINVAL, "writers: %u is more than %u", options->writers, VD_ENGINE_WRITERS_MAX);
 	if (options->batch > VD_BURST_MAX)
 		return vd_error_set(error, -EINVAL, "batch: %u is more than %u", options->batch, VD_BURST_MAX);
 	if (options->batch_delay_us > 1000000)
 		return vd_error_set(error, -EINVAL, "batch delay: %u µs is more than a second", options->batch_delay_us);
 	if (options->default_verdict != VD_ACCEPT && options->default_verdict != VD_DROP)
 		return vd_error_set(error, -EINVAL, "the default verdict has to be accept or drop");
-	if (options->fault_verdict != VD_ACCEPT && options->fault_verdict != VD_DROP)
-		return vd_error_set(error, -EINVAL, "the fault verdict has to be accept or drop");
 	for (unsigned i = 0; i < options->cpu_count; i++)
 		if (!may_use_cpu(options->cpus[i]))
 			return vd_error_set(error, -EINVAL, "CPU %u is not one that this process may use", options->cpus[i]);
@@ -58,7 +75,7 @@ static int check_options(const struct vd_engine_options *options, struct vd_erro
 				    VD_ENGINE_REJECT_RATE_MAX);
 	if (options->packets_max > INT64_MAX)
 		return vd_error_set(error, -EINVAL, "packets: more than can be counted");
-	return 0;
+	return check_queue_options(&every_queue, error);
 }
 
 static unsigned usable_cpus(void)
@@ -71,8 +88,6 @@ static unsigned usable_cpus(void)
 static int copy_options(struct vd_engine *engine, const struct vd_engine_options *options)
 {
 	engine->options = *options;
-	if (!engine->options.maxlen)
-		engine->options.maxlen = VD_ENGINE_MAXLEN_DEFAULT;
 	if (!engine->options.batch)
 		engine->options.batch = VD_BURST_MAX;
 	engine->worker_count = options->workers	  ? options->workers :
@@ -92,7 +107,6 @@ static int copy_options(struct vd_engine *engine, const struct vd_engine_options
 	}
 	engine->options.cpus = engine->cpus;
 	engine->chain.default_verdict = options->default_verdict;
-	engine->chain.fault_verdict = options->fault_verdict;
 	return 0;
 }
 
@@ -143,13 +157,30 @@ int vd_engine_load_function(struct vd_engine *engine, const char *specification,
 	return result;
 }
 
+int vd_engine_try_function(const char *specification, struct vd_error *error)
+{
+	struct vd_engine_options options = VD_ENGINE_OPTIONS_INIT;
+	struct vd_engine *engine;
+	int result;
+
+	options.workers = 1;
+	result = vd_engine_create(&engine, &options, error);
+	if (!result)
+		result = vd_engine_load_function(engine, specification, error);
+	if (!result)
+		result = vd_chain_open(&engine->chain, 1, 1, 1, error);
+	vd_engine_destroy(engine); /* closes it */
+	return result;
+}
+
 void vd_engine_set_crowded(struct vd_engine *engine, bool is_crowded)
 {
 	atomic_store_explicit(&engine->crowd.until_ns, UINT64_MAX, memory_order_relaxed);
 	atomic_store_explicit(&engine->crowd.is_crowded, is_crowded, memory_order_relaxed);
 }
 
-int vd_engine_add_port(struct vd_engine *engine, struct vd_port *port, struct vd_error *error)
+static int add_lane(struct vd_engine *engine, struct vd_port *port, const struct vd_queue_options *options,
+		    struct vd_error *error)
 {
 	struct vd_lane *lanes;
 
@@ -166,14 +197,31 @@ int vd_engine_add_port(struct vd_engine *engine, struct vd_port *port, struct vd
 		memcpy((void *)lanes, engine->lanes, engine->lane_count * sizeof *lanes);
 	free(engine->lanes);
 	engine->lanes = lanes;
-	vd_lane_init(&lanes[engine->lane_count], engine->lane_count, port);
+	vd_lane_init(&lanes[engine->lane_count], engine->lane_count, port, options);
 	engine->lane_count++;
 	return 0;
 }
 
-int vd_engine_add_queue(struct vd_engine *engine, unsigned queue, struct vd_error *error)
+void vd_engine_queue_options(const struct vd_engine *engine, struct vd_queue_options *options)
+{
+	*options = queue_options(&engine->options);
+}
+
+int vd_engine_add_port(struct vd_engine *engine, struct vd_port *port, struct vd_error *error)
+{
+	struct vd_queue_options options = queue_options(&engine->options);
+
+	return add_lane(engine, port, &options, error);
+}
+
+int vd_engine_add_queue_with(struct vd_engine *engine, unsigned queue, const struct vd_queue_options *options,
+			     struct vd_error *error)
 {
 	struct vd_port *port;
+	int result = check_queue_options(options, error);
+
+	if (result)
+		return result;
 
 	if (queue > UINT16_MAX)
 		return vd_error_set(error, -EINVAL, "queue %u is out of range: queues are 0 to 65535", queue);
@@ -182,7 +230,14 @@ int vd_engine_add_queue(struct vd_engine *engine, unsigned queue, struct vd_erro
 			return vd_error_set(error, -EEXIST, "queue %u is given twice", queue);
 	if (vd_port_nfq_create(&port, queue))
 		return vd_error_set(error, -ENOMEM, "out of memory");
-	return vd_engine_add_port(engine, port, error);
+	return add_lane(engine, port, options, error);
+}
+
+int vd_engine_add_queue(struct vd_engine *engine, unsigned queue, struct vd_error *error)
+{
+	struct vd_queue_options options = queue_options(&engine->options);
+
+	return vd_engine_add_queue_with(engine, queue, &options, error);
 }
 
 int vd_engine_add_capture(struct vd_engine *engine, const struct vd_capture_options *options, struct vd_error *error)
@@ -275,29 +330,55 @@ static unsigned shards_for(const struct vd_engine *engine)
 	return shards;
 }
 
-static void choose_settings(struct vd_engine *engine, struct vd_lane_settings *settings)
+/* Bytes of each packet that functions read. */
+static uint32_t bytes_needed(const struct vd_engine *engine)
 {
-	uint32_t needed = engine->chain.bytes == VD_WHOLE ? VD_NFQ_COPY_RANGE_MAX : engine->chain.bytes;
+	bool whole = engine->chain.bytes == VD_WHOLE || engine->chain.bytes > VD_NFQ_COPY_RANGE_MAX || engine->copies_whole;
 
-	if (needed > VD_NFQ_COPY_RANGE_MAX || engine->copies_whole)
-		needed = VD_NFQ_COPY_RANGE_MAX;
+	return whole ? VD_NFQ_COPY_RANGE_MAX : engine->chain.bytes;
+}
+
+static void choose_settings(struct vd_engine *engine, const struct vd_lane *lane, struct vd_lane_settings *settings)
+{
+	const struct vd_queue_options *options = &lane->options;
+
 	*settings = (struct vd_lane_settings){
-		.port = {.maxlen = engine->options.maxlen,
-			 .copy_range = engine->options.copy_range ? engine->options.copy_range : needed,
-			 .needs = engine->chain.needs | (engine->options.no_gso ? VD_NEEDS_SEGMENTS : 0),
-			 .fail_open = engine->options.fail_open,
-			 .fault_verdict = engine->options.fault_verdict,
+		.port = {.maxlen = options->maxlen ? options->maxlen : VD_ENGINE_MAXLEN_DEFAULT,
+			 .copy_range = options->copy_range ? options->copy_range : bytes_needed(engine),
+			 .needs = engine->chain.needs | (options->no_gso ? VD_NEEDS_SEGMENTS : 0),
+			 .fail_open = options->fail_open,
+			 .fault_verdict = options->fault_verdict,
 			 .netns = engine->netns,
+			 .slot_room = lane->slots.room, /* once it is prepared */
 			 .log = engine->options.log,
 			 .log_argument = engine->options.log_argument},
 		.shards = engine->chain.shards,
 		.has_writers = engine->writer_count > 0,
 	};
-	if (settings->port.copy_range < needed)
-		log_line(engine, "note: %u bytes of each packet are copied, but a function reads %u: it will see longer packets cut",
-			 settings->port.copy_range, needed);
 	if (getrandom(&settings->hash_key, sizeof settings->hash_key, GRND_NONBLOCK) != (ssize_t)sizeof settings->hash_key)
 		settings->hash_key = (uint64_t)(uintptr_t)engine * 0x9e3779b97f4a7c15u; /* a machine that has just booted */
+}
+
+/* Once for all queues that have the engine's copy range, and for each queue with one of its own. */
+static void say_what_is_cut(struct vd_engine *engine)
+{
+	uint32_t needed = bytes_needed(engine);
+	bool is_said = false;
+
+	for (unsigned i = 0; i < engine->lane_count; i++) {
+		uint32_t copied = engine->lanes[i].options.copy_range;
+		bool is_own = copied != engine->options.copy_range;
+
+		if (!copied || copied >= needed || (!is_own && is_said))
+			continue;
+		if (is_own)
+			log_line(engine, "note: %u bytes of each packet of queue %u are copied, but a function reads %u: it will "
+				 "see longer packets cut", copied, engine->lanes[i].port->queue, needed);
+		else
+			log_line(engine, "note: %u bytes of each packet are copied, but a function reads %u: it will see longer "
+				 "packets cut", copied, needed);
+		is_said |= !is_own;
+	}
 }
 
 static void close_lanes(struct vd_engine *engine)
@@ -324,15 +405,17 @@ static int open_lanes(struct vd_engine *engine, struct vd_error *error)
 	struct vd_lane_settings settings;
 	int result = 0;
 
-	choose_settings(engine, &settings);
+	say_what_is_cut(engine);
 	for (unsigned i = 0; i < engine->lane_count && !result; i++) {
 		struct vd_port *port = engine->lanes[i].port;
 
+		choose_settings(engine, &engine->lanes[i], &settings);
 		result = port->operations->check ? port->operations->check(port, &settings.port, error) : 0;
 	}
 	if (!result)
 		result = open_answers(engine, error);
 	for (unsigned i = 0; i < engine->lane_count && !result; i++) {
+		choose_settings(engine, &engine->lanes[i], &settings);
 		result = vd_lane_prepare(&engine->lanes[i], &settings);
 		if (result)
 			vd_error_set(error, result, "out of memory for the packets of %u queues", engine->lane_count);
@@ -340,7 +423,7 @@ static int open_lanes(struct vd_engine *engine, struct vd_error *error)
 	for (unsigned i = 0; i < engine->lane_count && !result; i++) {
 		struct vd_lane *lane = &engine->lanes[i];
 
-		settings.port.slot_room = lane->slots.room;
+		choose_settings(engine, lane, &settings);
 		result = lane->port->operations->open(lane->port, &settings.port, error);
 		if (!result) /* release: a stop from elsewhere may wake it from now on */
 			atomic_store_explicit(&lane->is_open, true, memory_order_release);

@@ -7,11 +7,12 @@
 /* Before the first packet: what a plain accept costs on a usual machine. */
 #define COST_NS_AT_START 2000
 
-int vd_lane_init(struct vd_lane *lane, unsigned index, struct vd_port *port)
+int vd_lane_init(struct vd_lane *lane, unsigned index, struct vd_port *port, const struct vd_queue_options *options)
 {
 	memset(lane, 0, sizeof *lane);
 	lane->index = index;
 	lane->port = port;
+	lane->options = *options;
 	atomic_init(&lane->readable, true);
 	atomic_init(&lane->cost_ns, COST_NS_AT_START);
 	return 0;
@@ -50,7 +51,7 @@ static uint32_t power_of_two_at_least(uint32_t number)
 	return power;
 }
 
-int vd_lane_prepare(struct vd_lane *lane, struct vd_lane_settings *settings)
+int vd_lane_prepare(struct vd_lane *lane, const struct vd_lane_settings *settings)
 {
 	size_t room = lane->port->message_room + settings->port.copy_range + VD_ROOM;
 	size_t count = VD_LANE_SLOT_BYTES / (room + VD_SLOT_ROOM);
@@ -62,7 +63,6 @@ int vd_lane_prepare(struct vd_lane *lane, struct vd_lane_settings *settings)
 		count = VD_LANE_SLOTS_MIN;
 	if (vd_slots_init(&lane->slots, (uint32_t)count, (uint32_t)room))
 		return -ENOMEM;
-	settings->port.slot_room = lane->slots.room;
 	lane->copy_range = settings->port.copy_range;
 	lane->hash_key = settings->hash_key;
 	lane->shard_count = settings->shards;

@@ -19,7 +19,7 @@
 #define VD_LANE_SLOTS_MIN 128u
 
 struct vd_lane_settings {
-	struct vd_port_settings port;
+	struct vd_port_settings port; /* also with what the lane has for itself */
 	unsigned shards;
 	bool has_writers;
 	uint64_t hash_key;
@@ -36,6 +36,7 @@ struct vd_lane {
 	struct vd_slots slots;
 	_Atomic bool is_open;
 	uint32_t copy_range;
+	struct vd_queue_options options; /* as given: maxlen and copy_range may be 0 */
 
 	/* the reader's role, and what belongs to its holder */
 	_Alignas(VD_CACHE_LINE) _Atomic bool reading;
@@ -60,10 +61,10 @@ struct vd_lane {
 	_Atomic uint32_t cost_ns;			   /* deciding and answering one packet, smoothed */
 };
 
-int vd_lane_init(struct vd_lane *lane, unsigned index, struct vd_port *port);
+int vd_lane_init(struct vd_lane *lane, unsigned index, struct vd_port *port, const struct vd_queue_options *options);
 
 /* Makes slots and shards. 0 or -ENOMEM. */
-int vd_lane_prepare(struct vd_lane *lane, struct vd_lane_settings *settings);
+int vd_lane_prepare(struct vd_lane *lane, const struct vd_lane_settings *settings);
 void vd_lane_fini(struct vd_lane *lane);
 
 /* Takes the reader's role if it is free. */

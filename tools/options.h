@@ -10,24 +10,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <verdict/engine.h>
+#include "tools/values.h"
 
-/* `name` is the option as the user wrote it, "--maxlen". A whole number; k, m and g behind it are 1024 and its powers. */
+/* `name` is the option as the user wrote it, "--maxlen". What the values are is in values.h. */
 bool vd_option_number(const char *name, const char *text, uint64_t min, uint64_t max, uint64_t *value);
-
-/* "N" or "A-B". */
-bool vd_option_range(const char *name, const char *text, uint64_t min, uint64_t max, uint64_t *first, uint64_t *last);
-
-/* "accept" or "drop". */
 bool vd_option_verdict(const char *name, const char *text, enum vd_verdict *verdict);
-
-enum vd_stats_form {
-	VD_STATS_TEXT,
-	VD_STATS_JSON,
-	VD_STATS_NONE,
-};
-
-/* "text", "json" or "none". */
 bool vd_option_stats(const char *name, const char *text, enum vd_stats_form *form);
 
 /*

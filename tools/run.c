@@ -16,21 +16,17 @@
 
 #include "engine/clock.h"
 #include "tools/commands.h"
+#include "tools/config.h"
 #include "tools/options.h"
 #include "tools/stats.h"
 
-#define CPUS_MAX 1024
-
 struct run {
-	struct vd_engine_options options;
-	unsigned cpus[CPUS_MAX];
-	uint64_t seconds; /* --for; 0: no limit */
+	struct vd_settings command; /* what the command line says */
+	struct vd_config config;    /* and what the file says; then both */
+	const char *config_path;    /* NULL: no file */
+	uint64_t seconds;	    /* 0: no limit */
 	enum vd_stats_form stats;
 	bool has_stats;
-	const char *functions[VD_ENGINE_FUNCTIONS_MAX + 1];
-	unsigned function_count;
-	unsigned queues[VD_ENGINE_QUEUES_MAX + 1];
-	unsigned queue_count;
 
 	struct vd_engine *engine;
 	struct vd_error error;
@@ -41,16 +37,20 @@ struct run {
 
 static const char HELP[] =
 	"usage: verdict run --queue N [OPTION ...]\n"
+	"       verdict run --config FILE [OPTION ...]\n"
 	"\n"
 	"Reads packets that netfilter queues, has functions decide on them, and answers.\n"
 	"\n"
 	"what to read\n"
+	"  --config FILE         settings from a file: every option has a key there, see verdict.conf(5); options win\n"
 	"  --queue N|A-B         a queue or a range of them, 0 to 65535; may be repeated\n"
 	"  --netns NAME          in this network namespace (`ip netns`, or a path)\n"
 	"  --maxlen N            packets that the kernel queues (16384)\n"
 	"  --copy-range BYTES    of each packet that are copied (what the functions need)\n"
 	"  --no-gso              have the kernel cut large packets into segments\n"
+	"  --gso                 let them come whole, whatever the file says\n"
 	"  --fail-open           when the queue is full, packets pass instead of being dropped\n"
+	"  --no-fail-open        they are dropped, whatever the file says\n"
 	"\n"
 	"who decides\n"
 	"  --function SPEC       NAME[:ARGUMENTS] or ./FILE.so[:ARGUMENTS]; may be repeated: the first verdict counts\n"
@@ -63,12 +63,12 @@ static const char HELP[] =
 	"  --writers N           threads that only send verdicts (0: workers send their own)\n"
 	"  --cpu LIST            pin the threads to these CPUs, as in 0-2,5\n"
 	"  --batch N             packets and verdicts handled together, 1 to 64 (64)\n"
-	"  --batch-delay µs      how long packets may wait for company (0)\n"
+	"  --batch-delay TIME    how long packets may wait for company, in µs or as in 2ms (0)\n"
 	"  --reject-rate N       answers to the senders of rejected packets, a second, 1 to 1000000 (1000)\n"
 	"  --reject-mark MARK    the mark of these answers, for rules that let them past the queue (none)\n"
 	"\n"
 	"until when, and what to show\n"
-	"  --for SECONDS         stop by itself after this time\n"
+	"  --for TIME            stop by itself after this time, in seconds or as in 10min\n"
 	"  --packets N           stop by itself after N packets\n"
 	"  --stats FORM          text, json or none (text; a line each second only on a terminal)\n"
 	"  --help\n"
@@ -80,151 +80,97 @@ static const char HELP[] =
 	"\n"
 	"exit status: 0 stopped as asked, 1 an error, 2 wrong usage. More in verdict-run(1) and verdict-functions(7).\n";
 
-static bool read_queues(struct run *run, const char *text)
-{
-	uint64_t first, last;
-
-	if (!vd_option_range("--queue", text, 0, UINT16_MAX, &first, &last))
-		return false;
-	for (uint64_t queue = first; queue <= last; queue++) {
-		if (run->queue_count == VD_ENGINE_QUEUES_MAX) {
-			fprintf(stderr, "verdict: --queue: more than %d queues\n", VD_ENGINE_QUEUES_MAX);
-			return false;
-		}
-		run->queues[run->queue_count++] = (unsigned)queue;
-	}
-	return true;
-}
-
-static bool read_cpus(struct run *run, const char *text)
-{
-	char part[32];
-
-	run->options.cpu_count = 0;
-	while (*text) {
-		size_t length = strcspn(text, ",");
-		uint64_t first, last;
-
-		snprintf(part, sizeof part, "%.*s", (int)length, text);
-		if (!vd_option_range("--cpu", part, 0, CPUS_MAX - 1, &first, &last))
-			return false;
-		for (uint64_t cpu = first; cpu <= last && run->options.cpu_count < CPUS_MAX; cpu++)
-			run->cpus[run->options.cpu_count++] = (unsigned)cpu;
-		text += length + (text[length] == ',');
-	}
-	run->options.cpus = run->cpus;
-	return run->options.cpu_count || (fprintf(stderr, "verdict: --cpu takes a list of CPUs, as in 0-2,5\n"), false);
-}
-
-static bool add_function(struct run *run, const char *specification)
-{
-	if (run->function_count == VD_ENGINE_FUNCTIONS_MAX) {
-		fprintf(stderr, "verdict: --function: more than %d functions\n", VD_ENGINE_FUNCTIONS_MAX);
-		return false;
-	}
-	run->functions[run->function_count++] = specification;
-	return true;
-}
-
-enum {
-	OPTION_QUEUE = 256, OPTION_FUNCTION, OPTION_WORKERS, OPTION_WRITERS, OPTION_MAXLEN, OPTION_COPY_RANGE, OPTION_NO_GSO,
-	OPTION_FAIL_OPEN, OPTION_DEFAULT, OPTION_ON_FAULT, OPTION_CPU, OPTION_BATCH, OPTION_BATCH_DELAY, OPTION_NETNS,
-	OPTION_STATS, OPTION_FOR, OPTION_PACKETS, OPTION_REJECT_RATE, OPTION_REJECT_MARK,
-};
+/* An option that is a key of the file as well is that key, and OPTION_KEY. */
+enum { OPTION_QUEUE = 256, OPTION_FUNCTION, OPTION_CONFIG, OPTION_NO_GSO, OPTION_NO_FAIL_OPEN, OPTION_KEY };
 
 static const struct option OPTIONS[] = {
+	{"config", required_argument, NULL, OPTION_CONFIG},
 	{"queue", required_argument, NULL, OPTION_QUEUE},
 	{"function", required_argument, NULL, OPTION_FUNCTION},
-	{"workers", required_argument, NULL, OPTION_WORKERS},
-	{"writers", required_argument, NULL, OPTION_WRITERS},
-	{"maxlen", required_argument, NULL, OPTION_MAXLEN},
-	{"copy-range", required_argument, NULL, OPTION_COPY_RANGE},
+	{"workers", required_argument, NULL, OPTION_KEY + VD_KEY_WORKERS},
+	{"writers", required_argument, NULL, OPTION_KEY + VD_KEY_WRITERS},
+	{"maxlen", required_argument, NULL, OPTION_KEY + VD_KEY_MAXLEN},
+	{"copy-range", required_argument, NULL, OPTION_KEY + VD_KEY_COPY_RANGE},
+	{"gso", no_argument, NULL, OPTION_KEY + VD_KEY_GSO},
 	{"no-gso", no_argument, NULL, OPTION_NO_GSO},
-	{"fail-open", no_argument, NULL, OPTION_FAIL_OPEN},
-	{"default", required_argument, NULL, OPTION_DEFAULT},
-	{"on-fault", required_argument, NULL, OPTION_ON_FAULT},
-	{"cpu", required_argument, NULL, OPTION_CPU},
-	{"batch", required_argument, NULL, OPTION_BATCH},
-	{"batch-delay", required_argument, NULL, OPTION_BATCH_DELAY},
-	{"reject-rate", required_argument, NULL, OPTION_REJECT_RATE},
-	{"reject-mark", required_argument, NULL, OPTION_REJECT_MARK},
-	{"netns", required_argument, NULL, OPTION_NETNS},
-	{"stats", required_argument, NULL, OPTION_STATS},
-	{"for", required_argument, NULL, OPTION_FOR},
-	{"packets", required_argument, NULL, OPTION_PACKETS},
+	{"fail-open", no_argument, NULL, OPTION_KEY + VD_KEY_FAIL_OPEN},
+	{"no-fail-open", no_argument, NULL, OPTION_NO_FAIL_OPEN},
+	{"default", required_argument, NULL, OPTION_KEY + VD_KEY_DEFAULT},
+	{"on-fault", required_argument, NULL, OPTION_KEY + VD_KEY_ON_FAULT},
+	{"cpu", required_argument, NULL, OPTION_KEY + VD_KEY_CPU},
+	{"batch", required_argument, NULL, OPTION_KEY + VD_KEY_BATCH},
+	{"batch-delay", required_argument, NULL, OPTION_KEY + VD_KEY_BATCH_DELAY},
+	{"reject-rate", required_argument, NULL, OPTION_KEY + VD_KEY_REJECT_RATE},
+	{"reject-mark", required_argument, NULL, OPTION_KEY + VD_KEY_REJECT_MARK},
+	{"netns", required_argument, NULL, OPTION_KEY + VD_KEY_NETNS},
+	{"stats", required_argument, NULL, OPTION_KEY + VD_KEY_STATS},
+	{"for", required_argument, NULL, OPTION_KEY + VD_KEY_FOR},
+	{"packets", required_argument, NULL, OPTION_KEY + VD_KEY_PACKETS},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0},
 };
 
+static void say(void *unused, const char *line)
+{
+	(void)unused;
+	fprintf(stderr, "verdict: %s\n", line);
+}
+
+/* `text` NULL: an option without a value, which says yes. */
+static int read_key(struct run *run, enum vd_key key, const char *text)
+{
+	char name[32];
+
+	snprintf(name, sizeof name, "--%s", vd_key_name(key));
+	return vd_setting_read(&run->command.general[key], key, name, text ? text : "yes", &(struct vd_origin){0}, &run->error);
+}
+
 static bool read_option(void *argument, int option, const char *text)
 {
+	static const struct vd_origin here = {0};
 	struct run *run = argument;
-	struct vd_engine_options *options = &run->options;
-	uint64_t number = 0;
-	bool good;
+	int result;
 
 	switch (option) {
+	case OPTION_CONFIG:
+		run->config_path = text;
+		return true;
 	case OPTION_QUEUE:
-		return read_queues(run, text);
+		result = vd_settings_add_queues(&run->command, "--queue", text, NULL, &here, &run->error);
+		break;
 	case OPTION_FUNCTION:
-		return add_function(run, text);
-	case OPTION_WORKERS:
-		good = vd_option_number("--workers", text, 1, VD_ENGINE_WORKERS_MAX, &number);
-		options->workers = (unsigned)number;
-		return good;
-	case OPTION_WRITERS:
-		good = vd_option_number("--writers", text, 0, VD_ENGINE_WRITERS_MAX, &number);
-		options->writers = (unsigned)number;
-		return good;
-	case OPTION_MAXLEN:
-		good = vd_option_number("--maxlen", text, 1, VD_ENGINE_MAXLEN_MAX, &number);
-		options->maxlen = (uint32_t)number;
-		return good;
-	case OPTION_COPY_RANGE:
-		good = vd_option_number("--copy-range", text, 1, 65531, &number);
-		options->copy_range = (uint32_t)number;
-		return good;
+		result = vd_settings_add_function(&run->command, "--function", text, &here, &run->error);
+		break;
 	case OPTION_NO_GSO:
-		options->no_gso = true;
-		return true;
-	case OPTION_FAIL_OPEN:
-		options->fail_open = true;
-		return true;
-	case OPTION_DEFAULT:
-		return vd_option_verdict("--default", text, &options->default_verdict);
-	case OPTION_ON_FAULT:
-		return vd_option_verdict("--on-fault", text, &options->fault_verdict);
-	case OPTION_CPU:
-		return read_cpus(run, text);
-	case OPTION_BATCH:
-		good = vd_option_number("--batch", text, 1, VD_BURST_MAX, &number);
-		options->batch = (unsigned)number;
-		return good;
-	case OPTION_BATCH_DELAY:
-		good = vd_option_number("--batch-delay", text, 0, 1000000, &number);
-		options->batch_delay_us = (uint32_t)number;
-		return good;
-	case OPTION_REJECT_RATE:
-		good = vd_option_number("--reject-rate", text, 1, VD_ENGINE_REJECT_RATE_MAX, &number);
-		options->reject_rate = (uint32_t)number;
-		return good;
-	case OPTION_REJECT_MARK:
-		good = vd_option_number("--reject-mark", text, 1, UINT32_MAX, &number);
-		options->reject_mark = (uint32_t)number;
-		return good;
-	case OPTION_NETNS:
-		options->netns = text;
-		return true;
-	case OPTION_STATS:
-		run->has_stats = true;
-		return vd_option_stats("--stats", text, &run->stats);
-	case OPTION_FOR:
-		return vd_option_number("--for", text, 1, 1u << 30, &run->seconds);
-	case OPTION_PACKETS:
-		return vd_option_number("--packets", text, 1, INT64_MAX, &options->packets_max);
+		result = read_key(run, VD_KEY_GSO, "no");
+		break;
+	case OPTION_NO_FAIL_OPEN:
+		result = read_key(run, VD_KEY_FAIL_OPEN, "no");
+		break;
 	default:
-		return false;
+		result = read_key(run, (enum vd_key)(option - OPTION_KEY), text);
 	}
+	if (result)
+		say(NULL, run->error.text);
+	return !result;
+}
+
+/* The file, and the command line over it. Returns the exit code. */
+static int read_config(struct run *run)
+{
+	if (run->config_path && vd_config_read(&run->config, run->config_path, &run->error)) {
+		say(NULL, run->error.text);
+		return EXIT_USAGE;
+	}
+	vd_settings_overlay(&run->config.settings, &run->command);
+	if (run->config.settings.queue_count)
+		return 0;
+	if (run->config_path) {
+		fprintf(stderr, "verdict: %s: there is no queue to read: write queue N into it, or say --queue N\n", run->config_path);
+		return EXIT_USAGE;
+	}
+	fprintf(stderr, "verdict: run needs a queue to read: --queue N\n");
+	return vd_option_usage("run");
 }
 
 /* 0 go on, -1 help was given, otherwise the exit code. */
@@ -238,17 +184,7 @@ static int read_options(struct run *run, int argc, char **argv)
 		fprintf(stderr, "verdict: run takes options only, not '%s'\n", argv[optind]);
 		return vd_option_usage("run");
 	}
-	if (!run->queue_count) {
-		fprintf(stderr, "verdict: run needs a queue to read: --queue N\n");
-		return vd_option_usage("run");
-	}
-	return 0;
-}
-
-static void say(void *unused, const char *line)
-{
-	(void)unused;
-	fprintf(stderr, "verdict: %s\n", line);
+	return read_config(run);
 }
 
 /* What was given was wrong, or it could not be done. */
@@ -260,24 +196,16 @@ static int exit_code(int result)
 /* Everything that can be refused before a queue is bound. Returns the exit code. */
 static int prepare(struct run *run)
 {
-	int result;
+	const struct vd_setting *general = run->config.settings.general;
+	int result = vd_settings_engine(&run->config.settings, say, &run->engine, &run->error);
 
-	run->options.log = say;
-	result = vd_engine_create(&run->engine, &run->options, &run->error);
 	if (result) {
 		say(NULL, run->error.text);
 		return exit_code(result);
 	}
-	for (unsigned i = 0; i < run->queue_count; i++)
-		if (vd_engine_add_queue(run->engine, run->queues[i], &run->error)) {
-			say(NULL, run->error.text);
-			return EXIT_USAGE;
-		}
-	for (unsigned i = 0; i < run->function_count; i++)
-		if ((result = vd_engine_load_function(run->engine, run->functions[i], &run->error))) {
-			say(NULL, run->error.text);
-			return exit_code(result);
-		}
+	run->seconds = general[VD_KEY_FOR].is_given ? general[VD_KEY_FOR].number : 0;
+	run->has_stats = general[VD_KEY_STATS].is_given;
+	run->stats = run->has_stats ? (enum vd_stats_form)general[VD_KEY_STATS].number : VD_STATS_TEXT;
 	return 0;
 }
 
@@ -392,13 +320,13 @@ int verdict_run(int argc, char **argv)
 		say(NULL, "out of memory");
 		return 1;
 	}
-	run->options = (struct vd_engine_options)VD_ENGINE_OPTIONS_INIT;
 	result = read_options(run, argc, argv);
 	if (!result)
 		result = prepare(run);
 	if (!result)
 		result = run_engine(run);
 	vd_engine_destroy(run->engine);
+	vd_config_fini(&run->config);
 	free(run);
 	return result < 0 ? 0 : result;
 }

@@ -12,10 +12,15 @@ cd "$(dirname "$0")/../.." || exit 1
 verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
 man=tools/man
 
+# the file that reads a command's options; tools/check is a script
+source_of() {
+	if [ "$1" = check ]; then echo tools/check_config.c; else echo "tools/$1.c"; fi
+}
+
 # Each line an option, and "value" if one has to follow: --queue value
 options_of_program() {
 	sed -n -e 's/.*{"\([a-z-]*\)", required_argument,.*/--\1 value/p' -e 's/.*{"\([a-z-]*\)", no_argument,.*/--\1/p' \
-		"tools/$1.c" | sort
+		"$(source_of "$1")" | sort
 }
 
 options_of_help() {
@@ -37,7 +42,7 @@ options_of_synopsis() {
 		while read -r line; do
 			case $line in
 			--*) printf '%s\n' "$line" ;;
-			*) sed -n "s/.*{\"\([a-z-]*\)\", .*, NULL, '${line#-}'},.*/--\1/p" "tools/$1.c" ;;
+			*) sed -n "s/.*{\"\([a-z-]*\)\", .*, NULL, '${line#-}'},.*/--\1/p" "$(source_of "$1")" ;;
 			esac
 		done | sort
 }

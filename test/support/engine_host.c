@@ -80,12 +80,18 @@ void engine_host_load(struct engine_host *host, const char *specification)
 		fail_msg("%s", host->error.text);
 }
 
-void engine_host_queue(struct engine_host *host, unsigned queue)
+void engine_host_queue_with(struct engine_host *host, unsigned queue, const struct vd_queue_options *options)
 {
 	assert_in_range(host->queue_count, 0, ENGINE_HOST_QUEUES_MAX - 1);
-	if (vd_engine_add_queue(host->engine, queue, &host->error))
+	if (options ? vd_engine_add_queue_with(host->engine, queue, options, &host->error) :
+		      vd_engine_add_queue(host->engine, queue, &host->error))
 		fail_msg("%s", host->error.text);
 	host->queues[host->queue_count++] = queue;
+}
+
+void engine_host_queue(struct engine_host *host, unsigned queue)
+{
+	engine_host_queue_with(host, queue, NULL);
 }
 
 /* ---- run ---- */

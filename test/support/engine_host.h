@@ -35,6 +35,9 @@ void engine_host_add(struct engine_host *host, const struct vd_function *functio
 void engine_host_load(struct engine_host *host, const char *specification);
 void engine_host_queue(struct engine_host *host, unsigned queue);
 
+/* The same with options of its own; NULL: the engine's. */
+void engine_host_queue_with(struct engine_host *host, unsigned queue, const struct vd_queue_options *options);
+
 /* Returns when the queues are bound, and read. */
 void engine_host_start(struct engine_host *host);
 

@@ -96,6 +96,31 @@ int vd_engine_load_function(struct vd_engine *engine, const char *specification,
 /* Reads queue 0 to 65535 of the kernel. -EEXIST: added before. Binding happens in vd_engine_run(). */
 int vd_engine_add_queue(struct vd_engine *engine, unsigned queue, struct vd_error *error);
 
+/* What each queue can have for itself: as the members of struct vd_engine_options with the same names, also what 0 means. */
+struct vd_queue_options {
+	uint32_t maxlen;
+	uint32_t copy_range;
+	bool no_gso;
+	bool fail_open;
+	enum vd_verdict fault_verdict;
+};
+
+/*
+ * The engine's own options are where a queue begins: fill the struct with them, change what should be different, and add it.
+ *
+ *	struct vd_queue_options options;
+ *
+ *	vd_engine_queue_options(engine, &options);
+ *	options.maxlen = 512;
+ *	vd_engine_add_queue_with(engine, 7, &options, &error);
+ *
+ * The options are copied. -EINVAL: one is out of its range; the rest as vd_engine_add_queue(), which adds a queue with the
+ * engine's own.
+ */
+void vd_engine_queue_options(const struct vd_engine *engine, struct vd_queue_options *options);
+int vd_engine_add_queue_with(struct vd_engine *engine, unsigned queue, const struct vd_queue_options *options,
+			     struct vd_error *error);
+
 struct vd_capture_options {
 	const char *path;	  /* pcap or pcapng; "-": standard input */
 	const char *accepted_path; /* accepted packets go here, in the order of the capture; NULL: nowhere */

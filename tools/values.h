@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* What is written, as a value: of options and of keys alike. False: it is not that; *value is then unchanged. Prints nothing. */
+#ifndef VERDICT_TOOLS_VALUES_H
+#define VERDICT_TOOLS_VALUES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <verdict/engine.h>
+
+/* A whole number; k, m and g behind it are 1024 and its powers. */
+bool vd_value_number(const char *text, uint64_t min, uint64_t max, uint64_t *value);
+
+/* "N" or "A-B". */
+bool vd_value_range(const char *text, uint64_t min, uint64_t max, uint64_t *first, uint64_t *last);
+
+/* "200us", "2ms", "5s", "10min", "2h", "1d", in units of `unit_us` microseconds, as a mere number is too. Must be whole. */
+bool vd_value_time(const char *text, uint64_t unit_us, uint64_t min, uint64_t max, uint64_t *value);
+
+/* "accept" or "drop". */
+bool vd_value_verdict(const char *text, enum vd_verdict *verdict);
+
+/* "yes", "on", "true"; "no", "off", "false". */
+bool vd_value_switch(const char *text, bool *value);
+
+enum vd_stats_form {
+	VD_STATS_TEXT,
+	VD_STATS_JSON,
+	VD_STATS_NONE,
+};
+
+/* "text", "json" or "none". */
+bool vd_value_stats(const char *text, enum vd_stats_form *form);
+
+/* "0-2,5": CPUs below `max`, into cpus[], as many as fit. At least one. */
+bool vd_value_cpus(const char *text, unsigned max, unsigned *cpus, unsigned size, unsigned *count);
+
+#endif
