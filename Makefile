@@ -14,7 +14,7 @@
 #   make lint         shellcheck, manual pages, headers alone as C11 and C++
 #   make clean        removes build/
 #
-# Settings: CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, BUILD (plain, asan, ubsan, tsan), V=1 to see the commands.
+# Settings: CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, BUILD (plain, asan, ubsan, tsan, chaos), V=1 to see the commands.
 
 VERSION := 0.1.0
 SOVERSION := 0
@@ -49,8 +49,10 @@ SANITIZE_asan := -fsanitize=address -fno-omit-frame-pointer
 SANITIZE_ubsan := -fsanitize=undefined -fno-sanitize-recover=all
 SANITIZE_tsan := -fsanitize=thread
 SANITIZE := $(SANITIZE_$(BUILD))
-ifneq ($(filter $(BUILD),plain asan ubsan tsan),$(BUILD))
-$(error BUILD is one of plain, asan, ubsan, tsan, not '$(BUILD)')
+# threads lose the CPU where it hurts: for tests of the engine only
+SANITIZE_chaos := -include test/sim/chaos.h
+ifneq ($(filter $(BUILD),plain asan ubsan tsan chaos),$(BUILD))
+$(error BUILD is one of plain, asan, ubsan, tsan, chaos, not '$(BUILD)')
 endif
 
 # probes for tracing, if systemtap-sdt-dev is there; PROBES=0 leaves them out
