@@ -38,7 +38,7 @@ bool call_open(const struct call_shape *shape)
 		.decide_burst = shape->is_burst ? decide_burst : NULL};
 	struct vd_error error;
 
-	chain = (struct vd_chain){.default_verdict = VD_ACCEPT, .fault_verdict = VD_DROP};
+	chain = (struct vd_chain){.default_verdict = VD_ACCEPT};
 	for (unsigned i = 0; i < VD_BURST_MAX; i++) {
 		slots[i] = (struct vd_slot){.index = i, .shard = i % shape->shards};
 		packets[i] = &slots[i].packet;
