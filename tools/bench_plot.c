@@ -6,7 +6,7 @@
 #define WIDTH 560.0
 #define HEIGHT 300.0
 #define LEFT 64.0
-#define RIGHT 30.0
+#define RIGHT 42.0 /* half of the longest label stands out */
 #define TOP 14.0
 #define BOTTOM 48.0
 #define TICKS 5.0

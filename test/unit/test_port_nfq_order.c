@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Packets that wait to be dropped by one message: in whatever order they are finished, each is dropped once, and no message ever
- * speaks of a packet that is still in flight. The kernel's end of the socket is here.
+ * speaks of a packet that is still in flight. And packets that may be answered in ranges: none before them is in flight. The
+ * kernel's end of the socket is here.
  */
 #include <arpa/inet.h>
 #include <pthread.h>
@@ -21,14 +22,14 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 
-#include "engine/port_nfq_drops.h"
+#include "engine/port_nfq_order.h"
 #include "test/support/random.h"
 
 #define MAXLEN 16384u
 #define IDS_MAX 200000u
 #define FIRST_ID 0xfffffc00u /* ids wrap */
 
-static struct nfq_drops drops;
+static struct nfq_order order;
 static struct vd_nfq nfq;
 static int kernel; /* the other end */
 
@@ -42,12 +43,12 @@ static void set_up(uint32_t maxlen)
 {
 	int ends[2], size = 4 << 20;
 
-	memset((void *)&drops, 0, sizeof drops);
+	memset((void *)&order, 0, sizeof order);
 	memset((void *)finished, 0, sizeof finished);
 	memset(is_dropped, 0, sizeof is_dropped);
 	memset((void *)goes_on, 0, sizeof goes_on);
 	oldest = messages = 0;
-	nfq_drops_init(&drops, maxlen);
+	nfq_order_init(&order, maxlen);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
 	setsockopt(ends[0], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size);
 	nfq.descriptor = ends[0];
@@ -102,6 +103,14 @@ static struct vd_packet make(uint32_t number)
 	return (struct vd_packet){.id = FIRST_ID + number, .queue = 3, .port_private = 0xdead};
 }
 
+/* A range that ends with this packet would answer all before it. */
+static void expect_all_answered_before(uint32_t number)
+{
+	for (uint32_t i = number > 2 * NFQ_ORDER_PLACES ? number - 2 * NFQ_ORDER_PLACES : 0; i < number; i++)
+		if (!atomic_load(&finished[i]))
+			fail_msg("packet %u is at the mark, and %u is in flight", number, i);
+}
+
 /* One packet is finished: what becomes of it is told by `verdict`. */
 static bool finish(struct vd_packet *packet, enum vd_verdict verdict, struct vd_nfq_batch *batch)
 {
@@ -109,12 +118,14 @@ static bool finish(struct vd_packet *packet, enum vd_verdict verdict, struct vd_
 	bool waits;
 
 	packet->verdict = (uint8_t)verdict;
-	waits = nfq_drops_can_wait(&drops, packet);
+	if (nfq_order_at_mark(&order, &packet, 1))
+		expect_all_answered_before(number);
+	waits = nfq_order_can_wait(&order, packet);
 	if (!waits)
 		goes_on[number] = 1; /* what a message of its own would do */
 	atomic_store(&finished[number], 1);
 	vd_nfq_batch_reset(batch);
-	assert_int_equal(nfq_drops_settle(&drops, &nfq, &packet, 1, waits, batch), 0);
+	assert_int_equal(nfq_order_settle(&order, &nfq, &packet, 1, waits, batch), 0);
 	return waits;
 }
 
@@ -131,11 +142,11 @@ static void in_any_order(void **state)
 {
 	static struct vd_packet packets[300];
 	struct vd_nfq_batch *batch = malloc(sizeof *batch);
-	uint64_t random = bytes_seed("drops");
+	uint64_t random = bytes_seed("order");
 
 	(void)state;
 	for (unsigned round = 0; round < 50; round++) {
-		unsigned order[300];
+		unsigned turn[300];
 
 		set_up(MAXLEN);
 		for (unsigned i = 0; i < 300; i++) {
@@ -143,17 +154,17 @@ static void in_any_order(void **state)
 			unsigned j = bytes_random_below(&random, i + 1);
 
 			packets[i] = make(i);
-			nfq_drops_track(&drops, &packet, 1);
-			order[i] = order[j];
-			order[j] = i;
+			nfq_order_track(&order, &packet, 1);
+			turn[i] = turn[j];
+			turn[j] = i;
 		}
 		for (unsigned i = 0; i < 300; i++) {
-			finish(&packets[order[i]], bytes_random_below(&random, 3) ? VD_DROP : VD_ACCEPT, batch);
+			finish(&packets[turn[i]], bytes_random_below(&random, 3) ? VD_DROP : VD_ACCEPT, batch);
 			while (take_next(MSG_DONTWAIT))
 				;
 		}
 		expect_all(300);
-		assert_int_equal(drops.swept, 300);
+		assert_int_equal(order.swept, 300);
 		tear_down();
 	}
 	free(batch);
@@ -172,19 +183,19 @@ static void a_slow_packet_holds_up_few(void **state)
 		struct vd_packet *packet = &packets[i];
 
 		packets[i] = make(i);
-		nfq_drops_track(&drops, &packet, 1);
+		nfq_order_track(&order, &packet, 1);
 		if (i && i != 4000)
 			waiting += finish(&packets[i], VD_DROP, batch);
 	}
 	assert_false(take_next(MSG_DONTWAIT));
-	assert_in_range(waiting, 100, NFQ_DROPS_WAITING_MAX);
+	assert_in_range(waiting, 100, NFQ_ORDER_WAITING_MAX);
 	finish(&packets[0], VD_ACCEPT, batch);
 	while (take_next(MSG_DONTWAIT))
 		;
 	assert_int_equal(messages, 1);
 	/* while there are packets without a place nobody else gets one */
 	packets[1] = make(5000);
-	nfq_drops_track(&drops, &(struct vd_packet *){&packets[1]}, 1);
+	nfq_order_track(&order, &(struct vd_packet *){&packets[1]}, 1);
 	assert_false(finish(&packets[1], VD_DROP, batch));
 	finish(&packets[4000], VD_DROP, batch);
 	expect_all(5001);
@@ -193,10 +204,39 @@ static void a_slow_packet_holds_up_few(void **state)
 		struct vd_packet *packet = &packets[i];
 
 		packets[i] = make(5001 + i);
-		nfq_drops_track(&drops, &packet, 1);
+		nfq_order_track(&order, &packet, 1);
 		assert_true(finish(&packets[i], VD_DROP, batch));
 	}
 	expect_all(5011);
+	tear_down();
+	free(batch);
+}
+
+static void what_is_next_is_at_the_mark(void **state)
+{
+	struct vd_nfq_batch *batch = malloc(sizeof *batch);
+	struct vd_packet room[8], *packets[8], *others[2];
+
+	(void)state;
+	set_up(0);
+	for (unsigned i = 0; i < 8; i++) {
+		room[i] = make(i);
+		packets[i] = &room[i];
+	}
+	nfq_order_track(&order, packets, 8);
+	assert_int_equal(nfq_order_at_mark(&order, packets, 8), 8);
+	assert_int_equal(nfq_order_at_mark(&order, packets + 1, 7), 0);
+	others[0] = packets[0];
+	others[1] = packets[2];
+	assert_int_equal(nfq_order_at_mark(&order, others, 2), 1);
+	finish(packets[1], VD_ACCEPT, batch); /* not the first one */
+	assert_int_equal(nfq_order_at_mark(&order, packets + 2, 6), 0);
+	finish(packets[0], VD_ACCEPT, batch);
+	assert_int_equal(nfq_order_at_mark(&order, packets + 2, 6), 6);
+	assert_int_equal(nfq_order_settle(&order, &nfq, packets + 2, 6, 0, batch), 0);
+	room[0] = make(8);
+	nfq_order_track(&order, packets, 1);
+	assert_int_equal(nfq_order_at_mark(&order, packets, 1), 1);
 	tear_down();
 	free(batch);
 }
@@ -207,8 +247,8 @@ static void short_queues_wait_for_nothing(void **state)
 	struct vd_packet first = make(0), second = make(1), *packets[] = {&first, &second};
 
 	(void)state;
-	set_up(NFQ_DROPS_MAXLEN_MIN - 1);
-	nfq_drops_track(&drops, packets, 2);
+	set_up(NFQ_ORDER_MAXLEN_MIN - 1);
+	nfq_order_track(&order, packets, 2);
 	assert_false(finish(&second, VD_DROP, batch));
 	assert_false(finish(&first, VD_REJECT, batch));
 	assert_false(take_next(MSG_DONTWAIT));
@@ -269,12 +309,12 @@ static void by_several_threads(void **state)
 		while (i - atomic_load(&done) > (is_empty ? 0 : 100))
 			sched_yield();
 		if (is_empty) /* then nothing waits either */
-			assert_int_equal(atomic_load(&drops.swept), i);
+			assert_int_equal(atomic_load(&order.swept), i);
 		for (unsigned j = 0; j < 16; j++) {
 			many[i + j] = make(i + j);
 			burst[j] = &many[i + j];
 		}
-		nfq_drops_track(&drops, burst, 16);
+		nfq_order_track(&order, burst, 16);
 		i += 16;
 		atomic_store_explicit(&tracked, i, memory_order_release);
 	}
@@ -283,7 +323,7 @@ static void by_several_threads(void **state)
 	shutdown(nfq.descriptor, SHUT_WR);
 	pthread_join(taker, NULL);
 	expect_all(THREADS * PER_THREAD);
-	assert_false(atomic_load(&drops.sweeping));
+	assert_false(atomic_load(&order.sweeping));
 	assert_in_range(messages, 100, THREADS * PER_THREAD / 2);
 	free(many);
 	tear_down();
@@ -294,6 +334,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(in_any_order),
 		cmocka_unit_test(a_slow_packet_holds_up_few),
+		cmocka_unit_test(what_is_next_is_at_the_mark),
 		cmocka_unit_test(short_queues_wait_for_nothing),
 		cmocka_unit_test(by_several_threads),
 	};
