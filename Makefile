@@ -92,8 +92,8 @@ JEMALLOC := $(JEMALLOC_$(BUILD))
 
 LIB_SOURCES := $(wildcard lib/nfq/*.c lib/packet/*.c engine/*.c)
 IPQ_SOURCES := $(wildcard lib/ipq/*.c)
-TOOL_SOURCES := $(wildcard tools/*.c)
-CONFIG_SOURCES := $(addprefix tools/,config.c config_file.c config_tree.c origin.c settings.c values.c)
+TOOL_SOURCES := $(wildcard tools/*.c tools/*/*.c)
+CONFIG_SOURCES := $(addprefix tools/config/,config.c file.c tree.c origin.c settings.c values.c)
 FUNCTION_SOURCES := $(wildcard lib/functions/*.c)
 SUPPORT_SOURCES := $(wildcard test/support/*.c)
 TEST_SOURCES := $(wildcard test/unit/test_*.c test/sim/test_*.c test/kernel/test_*.c)
@@ -152,8 +152,8 @@ COMMIT := $(shell test -e .git && git describe --always --dirty --abbrev=12 --ma
 $(OUT)/commit: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(COMMIT)' | cmp -s - $@ || { test -e $@ && ! test -w $@; } || printf '%s\n' '$(COMMIT)' > $@
-$(OUT)/obj/tools/bench_result.o: $(OUT)/commit
-$(OUT)/obj/tools/bench_result.o: CPPFLAGS_ALL += -DVERDICT_COMMIT='"$(COMMIT)"' -DVERDICT_FLAGS='"$(strip $(subst ",,$(SANITIZE) $(CFLAGS)))"'
+$(OUT)/obj/tools/bench/result.o: $(OUT)/commit
+$(OUT)/obj/tools/bench/result.o: CPPFLAGS_ALL += -DVERDICT_COMMIT='"$(COMMIT)"' -DVERDICT_FLAGS='"$(strip $(subst ",,$(SANITIZE) $(CFLAGS)))"'
 
 $(OUT)/obj/%.o: %.c $(OUT)/flags
 	@mkdir -p $(@D)
@@ -381,7 +381,7 @@ FUZZ_SOURCES := $(wildcard lib/packet/*.c) lib/nfq/message.c lib/nfq/status.c li
 	$(addprefix test/support/,bytes.c random.c model.c model_edit.c answer_oracle.c)
 FUZZ_SOURCES_fuzz_config := $(CONFIG_SOURCES) engine/error.c
 
-build/fuzz/fuzz_config: $(CONFIG_SOURCES) $(wildcard tools/*.h)
+build/fuzz/fuzz_config: $(CONFIG_SOURCES) $(wildcard tools/config/*.h)
 build/fuzz/%: test/fuzz/%.c $(FUZZ_SOURCES) $(wildcard lib/*/*.h lib/include/*.h lib/include/verdict/*.h test/support/*.h)
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$@)

@@ -424,7 +424,7 @@ def limits:
 	says how much." | item);
 
 def closing:
-	("Measure it yourself" | heading), "", "```", "make all bench-programs", "sudo bench/run --keep && bench/report", "```",
+	("Measure it yourself" | heading), "", "```", "sudo tools/install-deps --bench", "make all bench-programs", "sudo bench/run --keep && bench/report", "```",
 	("`bench/run` runs all of the above, on a machine that should do nothing else, and keeps the results in `bench/results`.
 	`bench/report` writes this file from them; `bench/report --check` says whether it is up to date." | paragraph);
 

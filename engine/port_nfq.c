@@ -126,7 +126,7 @@ static int open_port(struct vd_port *port, const struct vd_port_settings *settin
 	int result;
 
 	nfq->settings = *settings;
-	nfq_drops_init(&nfq->drops, settings->maxlen);
+	nfq_order_init(&nfq->order, settings->maxlen);
 	nfq->edit_ban = vd_nfq_is_first_user_namespace() ? 0 : EPERM; /* what the newest kernels do not take, no kernel gets */
 	size_receive_buffer(nfq);
 	result = vd_nfq_bind(&nfq->nfq, &wanted, &granted);

@@ -4,7 +4,7 @@
  *
  *	port_nfq.c	   its life: checks, opens, counts
  *	port_nfq_traffic.c receives packets, sends verdicts
- *	port_nfq_drops.c   drops many by one message
+ *	port_nfq_order.c   who may answer many by one message, when several threads do
  *	port_nfq_close.c   settles what is left
  *
  * Losses are counted exactly. Every packet that the kernel hands up takes the next id, also one for which the socket's
@@ -24,7 +24,7 @@
 #include <stdatomic.h>
 
 #include "engine/port.h"
-#include "engine/port_nfq_drops.h"
+#include "engine/port_nfq_order.h"
 #include "lib/nfq/nfq.h"
 
 struct nfq_port {
@@ -40,7 +40,7 @@ struct nfq_port {
 	uint32_t refused_first;	  /* the id of the first packet of the last run that was flushed in part at least */
 	uint32_t wakes_answered;
 	_Atomic uint32_t wakes;
-	struct nfq_drops drops;
+	struct nfq_order order;
 	struct mmsghdr messages[VD_PORT_BURST_MAX];
 	struct iovec iov[VD_PORT_BURST_MAX];
 };

@@ -118,7 +118,7 @@ int nfq_port_receive(struct vd_port *port, struct vd_packet **packets, unsigned 
 	int received = nfq_port_receive_into(nfq, packets, count, nfq->settings.slot_room, wait ? MSG_WAITFORONE : MSG_DONTWAIT);
 
 	if (received > 0)
-		nfq_drops_track(&nfq->drops, packets, (unsigned)received);
+		nfq_order_track(&nfq->order, packets, (unsigned)received);
 	return received;
 }
 
@@ -185,8 +185,8 @@ static unsigned add_run(struct vd_nfq_batch *batch, struct vd_packet *const *pac
 	return is_added ? length : 0;
 }
 
-/* All that there is, in runs as long as may be. */
-static int send_all(struct nfq_port *nfq, struct vd_packet *const *packets, unsigned count, struct vd_nfq_batch *batch)
+/* Packets before which, in the order of arrival, all are answered: in runs as long as may be. */
+static int add_in_order(struct nfq_port *nfq, struct vd_packet *const *packets, unsigned count, struct vd_nfq_batch *batch)
 {
 	bool may_run = count >= RUN_MIN && has_room_for_refusals(nfq, count);
 	unsigned length, i = 0;
@@ -199,22 +199,23 @@ static int send_all(struct nfq_port *nfq, struct vd_packet *const *packets, unsi
 			result = add(nfq, batch, packets[i]);
 		}
 	}
-	return result ? result : flush(nfq, batch);
+	return result;
 }
 
-/* Some of what there is: each by itself, but for those that can wait to be dropped. */
-static int send_some(struct nfq_port *nfq, struct vd_packet *const *packets, unsigned count, struct vd_nfq_batch *batch,
-		     uint64_t *waits)
+/* Some of what there is: what is next in order in runs, then each by itself, but for those that can wait to be dropped. */
+static int add_some(struct nfq_port *nfq, struct vd_packet *const *packets, unsigned count, struct vd_nfq_batch *batch,
+		    uint64_t *waits)
 {
-	int result = 0;
+	unsigned i = nfq_order_at_mark(&nfq->order, packets, count);
+	int result = add_in_order(nfq, packets, i, batch);
 
-	for (unsigned i = 0; i < count && !result; i++) {
-		if (nfq_drops_can_wait(&nfq->drops, packets[i]))
+	for (; i < count && !result; i++) {
+		if (nfq_order_can_wait(&nfq->order, packets[i]))
 			*waits |= 1ull << i;
 		else
 			result = add(nfq, batch, packets[i]);
 	}
-	return result ? result : flush(nfq, batch);
+	return result;
 }
 
 int nfq_port_send(struct vd_port *port, struct vd_packet *const *packets, unsigned count, bool are_all, void *scratch)
@@ -225,11 +226,12 @@ int nfq_port_send(struct vd_port *port, struct vd_packet *const *packets, unsign
 	int result;
 
 	vd_nfq_batch_reset(batch);
+	result = are_all ? add_in_order(nfq, packets, count, batch) : add_some(nfq, packets, count, batch, &waits);
+	if (!result)
+		result = flush(nfq, batch);
 	if (are_all) {
-		result = send_all(nfq, packets, count, batch);
-		nfq_drops_settle_all(&nfq->drops);
+		nfq_order_settle_all(&nfq->order);
 		return result;
 	}
-	result = send_some(nfq, packets, count, batch, &waits);
-	return result ? result : nfq_drops_settle(&nfq->drops, &nfq->nfq, packets, count, waits, batch);
+	return result ? result : nfq_order_settle(&nfq->order, &nfq->nfq, packets, count, waits, batch);
 }

@@ -10,9 +10,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "tools/values.h"
+#include "tools/config/values.h"
 
-/* `name` is the option as the user wrote it, "--maxlen". What the values are is in values.h. */
+/* `name` is the option as the user wrote it, "--maxlen". What the values are is in config/values.h. */
 bool vd_option_number(const char *name, const char *text, uint64_t min, uint64_t max, uint64_t *value);
 bool vd_option_verdict(const char *name, const char *text, enum vd_verdict *verdict);
 bool vd_option_stats(const char *name, const char *text, enum vd_stats_form *form);

@@ -16,7 +16,7 @@
 
 #include "engine/clock.h"
 #include "tools/commands.h"
-#include "tools/config.h"
+#include "tools/config/config.h"
 #include "tools/options.h"
 #include "tools/stats.h"
 

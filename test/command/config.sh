@@ -213,7 +213,7 @@ rm -r conf.d
 expect_good 5 2 "the sample"
 sed -e 's/#\(.*;\)/\1/' -e '/mine.so/d' "$top/tools/verdict.conf.sample" | sed 's/^\(\t*\)cpu .*/\1cpu 0;/' >verdict.conf
 expect_good 5 3 "all of the sample"
-for key in $(sed -n 's/.*= {"\([a-z-]*\)", [A-Z].*/\1/p' "$top/tools/settings.c") queue function; do
+for key in $(sed -n 's/.*= {"\([a-z-]*\)", [A-Z].*/\1/p' "$top/tools/config/settings.c") queue function; do
 	expect_exit 0 "$key is in the sample" grep -q "^#\{0,1\}$key " "$top/tools/verdict.conf.sample"
 	expect_exit 0 "$key is in the manual" grep -q "^\.It Cm $key " "$top/tools/man/verdict.conf.5"
 done

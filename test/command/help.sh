@@ -14,7 +14,7 @@ man=tools/man
 
 # the file that reads a command's options; tools/check is a script
 source_of() {
-	if [ "$1" = check ]; then echo tools/check_config.c; else echo "tools/$1.c"; fi
+	if [ "$1" = check ]; then echo tools/config/check.c; elif [ -d "tools/$1" ]; then echo "tools/$1/$1.c"; else echo "tools/$1.c"; fi
 }
 
 # Each line an option, and "value" if one has to follow: --queue value

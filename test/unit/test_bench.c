@@ -11,8 +11,8 @@
 #include <cmocka.h>
 
 #include "test/support/random.h"
-#include "tools/bench_result.c"
-#include "tools/bench_values.c"
+#include "tools/bench/result.c"
+#include "tools/bench/values.c"
 #include "tools/payload.h"
 
 /* ---- lists ---- */

@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #include "test/support/random.h"
-#include "tools/config.h"
+#include "tools/config/config.h"
 
 /* ---- an engine that only remembers what it was given ---- */
 
@@ -71,7 +71,7 @@ static int remember_function(struct vd_engine *engine, const char *specification
 #define vd_engine_queue_options remember_own_options
 #define vd_engine_add_queue_with remember_queue
 #define vd_engine_load_function remember_function
-#include "tools/settings_engine.c"
+#include "tools/config/settings_engine.c"
 
 /* ---- what the tests share ---- */
 

@@ -9,9 +9,9 @@
 
 #include <cmocka.h>
 
-#include "tools/doctor_findings.c"
-#include "tools/doctor_levers.c"
-#include "tools/doctor_rules.c"
+#include "tools/doctor/findings.c"
+#include "tools/doctor/levers.c"
+#include "tools/doctor/rules.c"
 
 #define PACKETS (BUSY_PACKETS + 1)
 

@@ -9,9 +9,9 @@
 
 #include <cmocka.h>
 
-#include "tools/doctor_findings.c"
-#include "tools/doctor_levers.c"
-#include "tools/doctor_rules.c"
+#include "tools/doctor/findings.c"
+#include "tools/doctor/levers.c"
+#include "tools/doctor/rules.c"
 
 static void assert_rule(const struct doctor_rule *rule, const char *place, uint16_t first, uint16_t last, const char *properties)
 {

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/config/settings.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/error.h"
+
+enum kind {
+	NUMBER,
+	TIME, /* `unit` is what a mere number means */
+	SWITCH,
+	VERDICT,
+	STATS,
+	NAMESPACE,
+	CPUS,
+};
+
+static const struct about {
+	const char *name;
+	enum kind kind;
+	uint64_t min, max;
+	const char *unit;
+	uint64_t unit_us;
+} ABOUT[VD_KEY_COUNT] = {
+	[VD_KEY_MAXLEN] = {"maxlen", NUMBER, 1, VD_ENGINE_MAXLEN_MAX},
+	[VD_KEY_COPY_RANGE] = {"copy-range", NUMBER, 1, 65531},
+	[VD_KEY_GSO] = {"gso", SWITCH},
+	[VD_KEY_FAIL_OPEN] = {"fail-open", SWITCH},
+	[VD_KEY_ON_FAULT] = {"on-fault", VERDICT},
+	[VD_KEY_NETNS] = {"netns", NAMESPACE},
+	[VD_KEY_DEFAULT] = {"default", VERDICT},
+	[VD_KEY_WORKERS] = {"workers", NUMBER, 1, VD_ENGINE_WORKERS_MAX},
+	[VD_KEY_WRITERS] = {"writers", NUMBER, 0, VD_ENGINE_WRITERS_MAX},
+	[VD_KEY_CPU] = {"cpu", CPUS},
+	[VD_KEY_BATCH] = {"batch", NUMBER, 1, VD_BURST_MAX},
+	[VD_KEY_BATCH_DELAY] = {"batch-delay", TIME, 0, 1000000, "us", 1},
+	[VD_KEY_REJECT_RATE] = {"reject-rate", NUMBER, 1, VD_ENGINE_REJECT_RATE_MAX},
+	[VD_KEY_REJECT_MARK] = {"reject-mark", NUMBER, 1, UINT32_MAX},
+	[VD_KEY_FOR] = {"for", TIME, 1, 1u << 30, "s", 1000000},
+	[VD_KEY_PACKETS] = {"packets", NUMBER, 1, INT64_MAX},
+	[VD_KEY_STATS] = {"stats", STATS},
+};
+
+const char *vd_key_name(enum vd_key key)
+{
+	return ABOUT[key].name;
+}
+
+enum vd_key vd_key_find(const char *name)
+{
+	unsigned key = 0;
+
+	while (key < VD_KEY_COUNT && strcmp(ABOUT[key].name, name))
+		key++;
+	return (enum vd_key)key;
+}
+
+const char *vd_key_expects(enum vd_key key, char room[VD_KEY_EXPECTS_SIZE])
+{
+	const struct about *about = &ABOUT[key];
+	const char *words = NULL;
+
+	switch (about->kind) {
+	case NUMBER:
+		snprintf(room, VD_KEY_EXPECTS_SIZE, "a number from %" PRIu64 " to %" PRIu64, about->min, about->max);
+		break;
+	case TIME:
+		snprintf(room, VD_KEY_EXPECTS_SIZE, "a time from %" PRIu64 "%s to %" PRIu64 "%s (us, ms, s, min, h or d)", about->min,
+			 about->unit, about->max, about->unit);
+		break;
+	case SWITCH:
+		words = "yes or no";
+		break;
+	case VERDICT:
+		words = "accept or drop";
+		break;
+	case STATS:
+		words = "text, json or none";
+		break;
+	case NAMESPACE:
+		words = "the name of a network namespace, or a path";
+		break;
+	case CPUS:
+		words = "a list of CPUs from 0 to 1023, as in 0-2,5";
+		break;
+	}
+	if (words)
+		snprintf(room, VD_KEY_EXPECTS_SIZE, "%s", words);
+	return room;
+}
+
+/* Reads it into the number; false: it is something else. */
+static bool read_value(const struct about *about, const char *text, uint64_t *number)
+{
+	unsigned cpus[VD_SETTINGS_CPUS_MAX], count;
+	enum vd_verdict verdict;
+	enum vd_stats_form form;
+	bool is_on, good;
+
+	switch (about->kind) {
+	case NUMBER:
+		return vd_value_number(text, about->min, about->max, number);
+	case TIME:
+		return vd_value_time(text, about->unit_us, about->min, about->max, number);
+	case SWITCH:
+		good = vd_value_switch(text, &is_on);
+		*number = good && is_on;
+		return good;
+	case VERDICT:
+		good = vd_value_verdict(text, &verdict);
+		*number = good ? verdict : 0;
+		return good;
+	case STATS:
+		good = vd_value_stats(text, &form);
+		*number = good ? form : 0;
+		return good;
+	case NAMESPACE:
+		return *text;
+	case CPUS:
+		return vd_value_cpus(text, VD_SETTINGS_CPUS_MAX, cpus, VD_SETTINGS_CPUS_MAX, &count);
+	}
+	return false;
+}
+
+int vd_setting_read(struct vd_setting *setting, enum vd_key key, const char *name, const char *text,
+		    const struct vd_origin *origin, struct vd_error *error)
+{
+	char expects[VD_KEY_EXPECTS_SIZE], shown[VD_SHOWN_SIZE];
+	uint64_t number = 0;
+
+	if (!read_value(&ABOUT[key], text, &number))
+		return vd_error_set(error, -EINVAL, "%s takes %s, not '%s'", name, vd_key_expects(key, expects),
+				    vd_show_text(text, shown));
+	*setting = (struct vd_setting){.is_given = true, .number = number, .text = text, .origin = *origin};
+	return 0;
+}
+
+static struct vd_queue_setting *find_queue(struct vd_settings *settings, unsigned queue)
+{
+	for (unsigned i = 0; i < settings->queue_count; i++)
+		if (settings->queues[i].queue == queue)
+			return &settings->queues[i];
+	return NULL;
+}
+
+static int given_twice(const struct vd_queue_setting *first, struct vd_error *error)
+{
+	if (!first->origin.file)
+		return vd_error_set(error, -EINVAL, "queue %u is given twice", first->queue);
+	return vd_error_set(error, -EINVAL, "queue %u is given twice: first in %.200s:%u", first->queue, first->origin.file,
+			    first->origin.line);
+}
+
+int vd_settings_add_queues(struct vd_settings *settings, const char *name, const char *text, const struct vd_setting *own,
+			   const struct vd_origin *origin, struct vd_error *error)
+{
+	char shown[VD_SHOWN_SIZE];
+	uint64_t first, last;
+
+	if (!vd_value_range(text, 0, UINT16_MAX, &first, &last))
+		return vd_error_set(error, -EINVAL, "%s takes a number or a range A-B from 0 to 65535, not '%s'", name,
+				    vd_show_text(text, shown));
+	for (uint64_t queue = first; queue <= last; queue++) {
+		struct vd_queue_setting *there = find_queue(settings, (unsigned)queue);
+
+		if (there)
+			return given_twice(there, error);
+		if (settings->queue_count == VD_ENGINE_QUEUES_MAX)
+			return vd_error_set(error, -EINVAL, "%s: more than %d queues", name, VD_ENGINE_QUEUES_MAX);
+		there = &settings->queues[settings->queue_count++];
+		*there = (struct vd_queue_setting){.queue = (unsigned)queue, .origin = *origin};
+		if (own)
+			memcpy(there->own, own, sizeof there->own);
+	}
+	return 0;
+}
+
+int vd_settings_add_function(struct vd_settings *settings, const char *name, const char *specification,
+			     const struct vd_origin *origin, struct vd_error *error)
+{
+	if (settings->function_count == VD_ENGINE_FUNCTIONS_MAX)
+		return vd_error_set(error, -EINVAL, "%s: more than %d functions", name, VD_ENGINE_FUNCTIONS_MAX);
+	settings->functions[settings->function_count++] =
+		(struct vd_function_setting){.specification = specification, .origin = *origin};
+	return 0;
+}
+
+/* ---- one over the other ---- */
+
+static void overlay_queues(struct vd_settings *settings, const struct vd_settings *over)
+{
+	struct vd_queue_setting queues[VD_ENGINE_QUEUES_MAX];
+
+	for (unsigned i = 0; i < over->queue_count; i++) {
+		const struct vd_queue_setting *there = find_queue(settings, over->queues[i].queue);
+
+		queues[i] = over->queues[i];
+		for (unsigned key = 0; there && key < VD_QUEUE_KEY_COUNT; key++)
+			if (!queues[i].own[key].is_given)
+				queues[i].own[key] = there->own[key];
+	}
+	memcpy(settings->queues, queues, over->queue_count * sizeof *queues);
+	settings->queue_count = over->queue_count;
+}
+
+void vd_settings_overlay(struct vd_settings *settings, const struct vd_settings *over)
+{
+	for (unsigned key = 0; key < VD_KEY_COUNT; key++) {
+		if (!over->general[key].is_given)
+			continue;
+		settings->general[key] = over->general[key];
+		for (unsigned i = 0; key < VD_QUEUE_KEY_COUNT && i < settings->queue_count; i++)
+			settings->queues[i].own[key].is_given = false;
+	}
+	if (over->queue_count)
+		overlay_queues(settings, over);
+	if (over->function_count) {
+		memcpy(settings->functions, over->functions, over->function_count * sizeof *over->functions);
+		settings->function_count = over->function_count;
+	}
+}

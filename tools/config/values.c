@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/config/values.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Reads a number at *text and moves it behind; false when there is none, or it is too large. */
+static bool read_plain(const char **text, uint64_t *value)
+{
+	char *end;
+
+	if (!isdigit((unsigned char)**text))
+		return false;
+	errno = 0;
+	*value = strtoull(*text, &end, 0);
+	*text = end;
+	return !errno;
+}
+
+/* The same, with a unit. */
+static bool read_number(const char **text, uint64_t *value)
+{
+	if (!read_plain(text, value))
+		return false;
+	for (const char *unit = "kmg"; *unit; unit++)
+		if (tolower((unsigned char)**text) == *unit) {
+			unsigned shift = (unsigned)(unit - "kmg" + 1) * 10;
+
+			if (*value > UINT64_MAX >> shift)
+				return false;
+			*value <<= shift;
+			++*text;
+			break;
+		}
+	return true;
+}
+
+bool vd_value_number(const char *text, uint64_t min, uint64_t max, uint64_t *value)
+{
+	uint64_t number;
+
+	if (!read_number(&text, &number) || *text || number < min || number > max)
+		return false;
+	*value = number;
+	return true;
+}
+
+bool vd_value_range(const char *text, uint64_t min, uint64_t max, uint64_t *first, uint64_t *last)
+{
+	uint64_t from, to;
+	bool good = read_number(&text, &from);
+
+	to = from;
+	if (good && *text == '-') {
+		text++;
+		good = read_number(&text, &to);
+	}
+	if (!good || *text || from < min || to > max || from > to)
+		return false;
+	*first = from;
+	*last = to;
+	return true;
+}
+
+bool vd_value_time(const char *text, uint64_t unit_us, uint64_t min, uint64_t max, uint64_t *value)
+{
+	static const struct {
+		const char *name;
+		uint64_t us;
+	} UNITS[] = {{"us", 1},	     {"µs", 1},		 {"ms", 1000},	       {"s", 1000000},
+		     {"min", 60000000}, {"h", 3600000000u}, {"d", 86400000000u}};
+	uint64_t number, us = 0;
+
+	if (!read_plain(&text, &number))
+		return false;
+	if (!*text)
+		us = unit_us;
+	for (unsigned i = 0; i < sizeof UNITS / sizeof *UNITS && !us; i++)
+		if (!strcmp(text, UNITS[i].name))
+			us = UNITS[i].us;
+	if (!us || number > UINT64_MAX / us || number * us % unit_us)
+		return false;
+	number = number * us / unit_us;
+	if (number < min || number > max)
+		return false;
+	*value = number;
+	return true;
+}
+
+bool vd_value_verdict(const char *text, enum vd_verdict *verdict)
+{
+	if (!strcmp(text, "accept"))
+		*verdict = VD_ACCEPT;
+	else if (!strcmp(text, "drop"))
+		*verdict = VD_DROP;
+	else
+		return false;
+	return true;
+}
+
+bool vd_value_switch(const char *text, bool *value)
+{
+	static const char *const WORDS[] = {"no", "yes", "off", "on", "false", "true"};
+
+	for (unsigned i = 0; i < sizeof WORDS / sizeof *WORDS; i++)
+		if (!strcmp(text, WORDS[i])) {
+			*value = i % 2;
+			return true;
+		}
+	return false;
+}
+
+bool vd_value_stats(const char *text, enum vd_stats_form *form)
+{
+	if (!strcmp(text, "text"))
+		*form = VD_STATS_TEXT;
+	else if (!strcmp(text, "json"))
+		*form = VD_STATS_JSON;
+	else if (!strcmp(text, "none"))
+		*form = VD_STATS_NONE;
+	else
+		return false;
+	return true;
+}
+
+bool vd_value_cpus(const char *text, unsigned max, unsigned *cpus, unsigned size, unsigned *count)
+{
+	unsigned found = 0;
+	char part[32];
+
+	while (*text) {
+		size_t length = strcspn(text, ",");
+		uint64_t first, last;
+
+		if (length >= sizeof part)
+			return false;
+		memcpy(part, text, length);
+		part[length] = '\0';
+		if (!vd_value_range(part, 0, max - 1, &first, &last))
+			return false;
+		for (uint64_t cpu = first; cpu <= last && found < size; cpu++)
+			cpus[found++] = (unsigned)cpu;
+		text += length + (text[length] == ',');
+	}
+	if (!found)
+		return false;
+	*count = found;
+	return true;
+}
