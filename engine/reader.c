@@ -20,8 +20,9 @@
 #define ON_THE_SPOT_PART 4
 /* A receive call asks for so many packets, where it is not known that they come one by one. */
 #define WANT_SOME 8u
-/* After a burst that was decided on the spot, the next packets were there already if they took no longer than this. */
+/* After a burst that was decided on the spot, the next packet was there already if it took no longer than this, and its copy. */
 #define AT_ONCE_NS 2000u
+#define COPIED_PER_NS 2u
 /* When what is in flight will take this long, a sleeper is woken to help. */
 #define WAKE_NS 60000u
 
@@ -201,7 +202,7 @@ unsigned vd_reader_turn(struct vd_worker *worker, struct vd_lane *lane, bool wai
 		start = vd_clock_ns();
 		vd_crowd_expire(&engine->crowd, start);
 		vd_crowd_look_away(&worker->crowd_watch);
-		learn_want(lane, count, start - lane->answered_ns < AT_ONCE_NS);
+		learn_want(lane, count, start - lane->answered_ns < AT_ONCE_NS + lane->free[0]->length / COPIED_PER_NS);
 		vd_decide_and_send(worker, lane, lane->free, count, true);
 		end = vd_clock_ns();
 		vd_lane_learn_cost(lane, end - start, count);

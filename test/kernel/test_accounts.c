@@ -202,7 +202,8 @@ static void a_flushed_queue_is_counted(void **state)
 			assert_true(stats.flushed > 0);
 			assert_int_equal(stats.refused, 0);
 			assert_int_equal(stats.verdicts[VD_ACCEPT] + stats.flushed, SCENE_PACKETS + SCENE_FLOWS);
-			assert_int_equal(traffic_drain(receiver, 50), stats.verdicts[VD_ACCEPT]);
+			/* where a flush ended in a run is told in bounds */
+			assert_in_range(stats.verdicts[VD_ACCEPT] - traffic_drain(receiver, 50), 0, stats.maybe_flushed);
 			engine_host_destroy(host);
 			close(receiver);
 		}
