@@ -129,12 +129,12 @@ static void learn_want(struct vd_lane *lane, unsigned count, bool at_once)
 
 static unsigned receive(struct vd_engine *engine, struct vd_lane *lane, bool wait)
 {
-	unsigned want, reserved;
+	unsigned reserved;
 	int count;
 
 	refill(lane);
-	lane->asked = want = choose_want(engine, lane);
-	reserved = reserve(engine, want);
+	lane->asked = choose_want(engine, lane);
+	reserved = reserve(engine, lane->asked);
 	if (!reserved)
 		return 0;
 	count = lane->port->operations->receive(lane->port, lane->free, reserved, wait);

@@ -125,3 +125,32 @@ end() {
 	# 143: a program that lets SIGTERM kill it
 	((status == 0 || status == 143)) || give_up "$1 ended with exit code $status"
 }
+
+# what has come to the rule that counts in the receiver's namespace
+count_arrived() {
+	in_receiver iptables-legacy -w -t raw -nvxL PREROUTING | awk '/DROP/ { print $1 }'
+}
+
+# CPU time of all threads of the program so far, in ns
+cpu_ns() {
+	awk '{ sum += $1 } END { printf "%d\n", sum }' "/proc/$program"/task/*/schedstat ||
+		give_up 'this kernel does not tell the CPU time of threads (schedstat)'
+}
+
+# ---- summaries: the beginning of a program for awk, which has the number of values in `rounds` ----
+
+# shellcheck disable=SC2034,SC2016 # for those who source this; a program of awk
+awk_statistics='
+	# sorts list[1] to list[rounds]; awk has no sort of its own
+	function sort(list, i, j, value) {
+		for (i = 2; i <= rounds; i++) {
+			value = list[i]
+			for (j = i - 1; j && list[j] > value; j--)
+				list[j + 1] = list[j]
+			list[j + 1] = value
+		}
+	}
+	function median(list) {
+		return (list[int((rounds + 1) / 2)] + list[int(rounds / 2) + 1]) / 2
+	}
+'
