@@ -548,6 +548,16 @@ static void say_what_runs(struct vd_engine *engine)
 		 engine->chain.count == 1 ? "" : "s");
 }
 
+/* The last chance to say no. */
+static bool tell_ready(struct vd_engine *engine)
+{
+	int result = engine->options.ready ? engine->options.ready(engine->options.ready_argument) : 0;
+
+	if (result)
+		vd_engine_fail(engine, result, "what had to be done before the first packet could not be done: %s", strerror(-result));
+	return !result;
+}
+
 /* What was found out in closing: no call was left that could return it. */
 static void look_for_late_failures(struct vd_engine *engine)
 {
@@ -606,8 +616,10 @@ int vd_engine_run(struct vd_engine *engine, struct vd_error *error)
 	if (!result) {
 		/* release, pairs with the acquire in stats.c */
 		atomic_store_explicit(&engine->is_counting, true, memory_order_release);
-		say_what_runs(engine);
-		run_threads(engine);
+		if (tell_ready(engine)) {
+			say_what_runs(engine);
+			run_threads(engine);
+		}
 		close_lanes(engine);
 		look_for_late_failures(engine);
 		if (engine->failed) {

@@ -68,6 +68,10 @@ struct vd_engine_options {
 	uint32_t reject_mark;	/* the mark of these answers (SO_MARK), for rules to know them by; 0: none */
 	void (*log)(void *log_argument, const char *line); /* what a person should know, while it starts and runs; or NULL */
 	void *log_argument;
+	int (*ready)(void *ready_argument); /* all queues are bound and nothing has been read yet: called once, in the thread of
+				   vd_engine_run(); or NULL. Threads start behind it, and inherit what it gives up. Not 0: -errno,
+				   and the run ends with it */
+	void *ready_argument;
 };
 
 #define VD_ENGINE_OPTIONS_INIT {.default_verdict = VD_ACCEPT, .fault_verdict = VD_DROP}

@@ -1,38 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * verdict run: reads queues of the kernel until it is told to stop.
- *
- * The engine runs in a thread of its own; this one waits for signals and for the next second to report.
+ * verdict run: what its options say, and a file, becomes an engine; daemon.h runs it.
  */
 #include <errno.h>
 #include <getopt.h>
-#include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
-#include "engine/clock.h"
 #include "tools/commands.h"
 #include "tools/config/config.h"
 #include "tools/options.h"
-#include "tools/stats.h"
+#include "tools/run/daemon.h"
 
 struct run {
 	struct vd_settings command; /* what the command line says */
 	struct vd_config config;    /* and what the file says; then both */
 	const char *config_path;    /* NULL: no file */
-	uint64_t seconds;	    /* 0: no limit */
-	enum vd_stats_form stats;
-	bool has_stats;
-
-	struct vd_engine *engine;
 	struct vd_error error;
-	int result;
-	int ended; /* an eventfd: the engine's thread has come to its end */
-	struct vd_snapshot snapshots[2];
+	struct vd_daemon daemon;
 };
 
 static const char HELP[] =
@@ -110,12 +94,6 @@ static const struct option OPTIONS[] = {
 	{NULL, 0, NULL, 0},
 };
 
-static void say(void *unused, const char *line)
-{
-	(void)unused;
-	fprintf(stderr, "verdict: %s\n", line);
-}
-
 /* `text` NULL: an option without a value, which says yes. */
 static int read_key(struct run *run, enum vd_key key, const char *text)
 {
@@ -151,7 +129,7 @@ static bool read_option(void *argument, int option, const char *text)
 		result = read_key(run, (enum vd_key)(option - OPTION_KEY), text);
 	}
 	if (result)
-		say(NULL, run->error.text);
+		vd_daemon_say(NULL, run->error.text);
 	return !result;
 }
 
@@ -159,7 +137,7 @@ static bool read_option(void *argument, int option, const char *text)
 static int read_config(struct run *run)
 {
 	if (run->config_path && vd_config_read(&run->config, run->config_path, &run->error)) {
-		say(NULL, run->error.text);
+		vd_daemon_say(NULL, run->error.text);
 		return EXIT_USAGE;
 	}
 	vd_settings_overlay(&run->config.settings, &run->command);
@@ -187,127 +165,20 @@ static int read_options(struct run *run, int argc, char **argv)
 	return read_config(run);
 }
 
-/* What was given was wrong, or it could not be done. */
-static int exit_code(int result)
-{
-	return result == -EINVAL ? EXIT_USAGE : 1;
-}
-
 /* Everything that can be refused before a queue is bound. Returns the exit code. */
 static int prepare(struct run *run)
 {
 	const struct vd_setting *general = run->config.settings.general;
-	int result = vd_settings_engine(&run->config.settings, say, &run->engine, &run->error);
+	struct vd_daemon *daemon = &run->daemon;
+	int result = vd_settings_engine(&run->config.settings, vd_daemon_say, &daemon->engine, &run->error);
 
 	if (result) {
-		say(NULL, run->error.text);
-		return exit_code(result);
+		vd_daemon_say(NULL, run->error.text);
+		return vd_daemon_exit_code(result);
 	}
-	run->seconds = general[VD_KEY_FOR].is_given ? general[VD_KEY_FOR].number : 0;
-	run->has_stats = general[VD_KEY_STATS].is_given;
-	run->stats = run->has_stats ? (enum vd_stats_form)general[VD_KEY_STATS].number : VD_STATS_TEXT;
-	return 0;
-}
-
-static void *engine_main(void *argument)
-{
-	struct run *run = argument;
-	uint64_t one = 1;
-
-	run->result = vd_engine_run(run->engine, &run->error);
-	(void)!write(run->ended, &one, sizeof one);
-	return NULL;
-}
-
-static void show(struct run *run, double seconds)
-{
-	struct vd_snapshot *before = &run->snapshots[0], *now = &run->snapshots[1];
-
-	vd_snapshot_take(now, run->engine, seconds);
-	if (run->stats == VD_STATS_JSON)
-		vd_stats_json_line(stdout, now, false);
-	else
-		vd_stats_text_line(stdout, before, now);
-	*before = *now;
-}
-
-/* A second request to stop, while the first is still being served: somebody does not want to wait. */
-static void take_signal(struct run *run, int signals, bool *has_stopped)
-{
-	struct signalfd_siginfo info;
-
-	if (read(signals, &info, sizeof info) != (ssize_t)sizeof info)
-		return;
-	if (*has_stopped) {
-		say(NULL, "stopped a second time before all packets were answered: leaving now, the kernel drops them");
-		_exit(1);
-	}
-	*has_stopped = true;
-	vd_engine_stop(run->engine);
-}
-
-static void wait_until_ended(struct run *run, int signals)
-{
-	struct pollfd pollfds[2] = {{.fd = run->ended, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
-	bool shows = run->stats == VD_STATS_JSON || (run->stats == VD_STATS_TEXT && (run->has_stats || isatty(STDOUT_FILENO)));
-	uint64_t start = vd_clock_ns(), next = start + 1000000000u;
-	uint64_t end = run->seconds ? start + run->seconds * 1000000000u : UINT64_MAX;
-	bool has_stopped = false;
-
-	for (;;) {
-		uint64_t now = vd_clock_ns(), until = shows && next < end ? next : end;
-		int timeout = until == UINT64_MAX ? -1 : until > now ? (int)((until - now) / 1000000u + 1) : 0;
-
-		poll(pollfds, 2, timeout > 1000000 ? 1000000 : timeout);
-		now = vd_clock_ns();
-		if (pollfds[0].revents)
-			return;
-		if (pollfds[1].revents)
-			take_signal(run, signals, &has_stopped);
-		if (now >= end) {
-			vd_engine_stop(run->engine);
-			end = UINT64_MAX;
-		}
-		if (shows && now >= next) {
-			show(run, (double)(now - start) / 1e9);
-			next += 1000000000u;
-		}
-	}
-}
-
-static int run_engine(struct run *run)
-{
-	uint64_t start = vd_clock_ns();
-	struct sigaction hangup;
-	pthread_t thread;
-	sigset_t set;
-	int signals;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	if (!sigaction(SIGHUP, NULL, &hangup) && hangup.sa_handler != SIG_IGN) /* nohup(1) means it */
-		sigaddset(&set, SIGHUP);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	signals = signalfd(-1, &set, SFD_CLOEXEC);
-	run->ended = eventfd(0, EFD_CLOEXEC);
-	if (signals < 0 || run->ended < 0 || pthread_create(&thread, NULL, engine_main, run)) {
-		say(NULL, "out of descriptors or threads");
-		return 1;
-	}
-	wait_until_ended(run, signals);
-	pthread_join(thread, NULL);
-	close(signals);
-	close(run->ended);
-	if (run->result) {
-		say(NULL, run->error.text);
-		return exit_code(run->result);
-	}
-	vd_snapshot_take(&run->snapshots[1], run->engine, (double)(vd_clock_ns() - start) / 1e9);
-	if (run->stats == VD_STATS_JSON)
-		vd_stats_json_line(stdout, &run->snapshots[1], true);
-	else if (run->stats == VD_STATS_TEXT)
-		vd_stats_text_summary(stdout, &run->snapshots[1]);
+	daemon->seconds = general[VD_KEY_FOR].is_given ? general[VD_KEY_FOR].number : 0;
+	daemon->stats_are_asked_for = general[VD_KEY_STATS].is_given;
+	daemon->stats = daemon->stats_are_asked_for ? (enum vd_stats_form)general[VD_KEY_STATS].number : VD_STATS_TEXT;
 	return 0;
 }
 
@@ -317,15 +188,15 @@ int verdict_run(int argc, char **argv)
 	int result;
 
 	if (!run) {
-		say(NULL, "out of memory");
+		vd_daemon_say(NULL, "out of memory");
 		return 1;
 	}
 	result = read_options(run, argc, argv);
 	if (!result)
 		result = prepare(run);
 	if (!result)
-		result = run_engine(run);
-	vd_engine_destroy(run->engine);
+		result = vd_daemon_run(&run->daemon);
+	vd_engine_destroy(run->daemon.engine);
 	vd_config_fini(&run->config);
 	free(run);
 	return result < 0 ? 0 : result;

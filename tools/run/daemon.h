@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `verdict run` while it runs: the engine has a thread of its own; the first thread waits for signals, for the end, and for the
+ * next second to report.
+ */
+#ifndef VERDICT_TOOLS_DAEMON_H
+#define VERDICT_TOOLS_DAEMON_H
+
+#include "tools/config/values.h"
+#include "tools/stats.h"
+
+struct vd_daemon {
+	struct vd_engine *engine;
+	uint64_t seconds; /* until it stops by itself; 0: never */
+	enum vd_stats_form stats;
+	bool stats_are_asked_for; /* each second, also where nobody looks on */
+
+	/* its own */
+	struct vd_error error;
+	int result;
+	int ended; /* an eventfd: the engine's thread has come to its end */
+	struct vd_snapshot snapshots[2];
+};
+
+/* Until the engine's end. Returns the exit code; what went wrong has been said. */
+int vd_daemon_run(struct vd_daemon *daemon);
+
+/* A line on standard error, as struct vd_engine_options wants its log. */
+void vd_daemon_say(void *unused, const char *line);
+
+/* What was given was wrong, or it could not be done. */
+int vd_daemon_exit_code(int result);
+
+#endif
