@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "engine/load.h"
 #include "lib/nfq/nfq.h"
@@ -214,23 +215,54 @@ int vd_engine_add_port(struct vd_engine *engine, struct vd_port *port, struct vd
 	return add_lane(engine, port, &options, error);
 }
 
-int vd_engine_add_queue_with(struct vd_engine *engine, unsigned queue, const struct vd_queue_options *options,
-			     struct vd_error *error)
+static struct vd_lane *find_queue(struct vd_engine *engine, unsigned queue)
 {
-	struct vd_port *port;
+	for (unsigned i = 0; i < engine->lane_count; i++)
+		if (!strcmp(engine->lanes[i].port->operations->kind, "queue") && engine->lanes[i].port->queue == queue)
+			return &engine->lanes[i];
+	return NULL;
+}
+
+static int check_queue(struct vd_engine *engine, unsigned queue, const struct vd_queue_options *options, struct vd_error *error)
+{
 	int result = check_queue_options(options, error);
 
 	if (result)
 		return result;
-
 	if (queue > UINT16_MAX)
 		return vd_error_set(error, -EINVAL, "queue %u is out of range: queues are 0 to 65535", queue);
-	for (unsigned i = 0; i < engine->lane_count; i++)
-		if (!strcmp(engine->lanes[i].port->operations->kind, "queue") && engine->lanes[i].port->queue == queue)
-			return vd_error_set(error, -EEXIST, "queue %u is given twice", queue);
+	if (find_queue(engine, queue))
+		return vd_error_set(error, -EEXIST, "queue %u is given twice", queue);
+	return 0;
+}
+
+int vd_engine_add_queue_with(struct vd_engine *engine, unsigned queue, const struct vd_queue_options *options,
+			     struct vd_error *error)
+{
+	struct vd_port *port;
+	int result = check_queue(engine, queue, options, error);
+
+	if (result)
+		return result;
 	if (vd_port_nfq_create(&port, queue))
 		return vd_error_set(error, -ENOMEM, "out of memory");
 	return add_lane(engine, port, options, error);
+}
+
+int vd_engine_add_queue_socket(struct vd_engine *engine, unsigned queue, const struct vd_queue_options *options, int descriptor,
+			       struct vd_error *error)
+{
+	struct vd_queue_options own = queue_options(&engine->options);
+	struct vd_port *port;
+	int result = check_queue(engine, queue, options ? options : &own, error);
+
+	if (result) {
+		close(descriptor);
+		return result;
+	}
+	if (vd_port_nfq_create_adopted(&port, queue, descriptor))
+		return vd_error_set(error, -ENOMEM, "out of memory");
+	return add_lane(engine, port, options ? options : &own, error);
 }
 
 int vd_engine_add_queue(struct vd_engine *engine, unsigned queue, struct vd_error *error)
@@ -271,6 +303,20 @@ void vd_engine_stop(struct vd_engine *engine)
 	}
 	vd_watch_wake(&engine->watch);
 	vd_parking_wake_all(&engine->parking);
+}
+
+void vd_engine_leave(struct vd_engine *engine)
+{
+	/* relaxed: read after the threads have ended, which vd_engine_stop() makes them do */
+	atomic_store_explicit(&engine->leaving, true, memory_order_relaxed);
+	vd_engine_stop(engine);
+}
+
+int vd_engine_queue_socket(struct vd_engine *engine, unsigned queue)
+{
+	struct vd_lane *lane = find_queue(engine, queue);
+
+	return lane && atomic_load_explicit(&lane->is_open, memory_order_acquire) ? lane->port->descriptor : -1;
 }
 
 void vd_engine_fail(struct vd_engine *engine, int code, const char *format, ...)
@@ -381,11 +427,21 @@ static void say_what_is_cut(struct vd_engine *engine)
 	}
 }
 
-static void close_lanes(struct vd_engine *engine)
+/* `has_run`: it did not fail to start; then a queue that somebody else has too was not touched, and is left to the next try. */
+static void close_lanes(struct vd_engine *engine, bool has_run)
 {
-	for (unsigned i = 0; i < engine->lane_count; i++)
-		if (atomic_exchange_explicit(&engine->lanes[i].is_open, false, memory_order_acq_rel))
-			engine->lanes[i].port->operations->close(engine->lanes[i].port);
+	bool leaves = atomic_load_explicit(&engine->leaving, memory_order_relaxed);
+
+	for (unsigned i = 0; i < engine->lane_count; i++) {
+		struct vd_port *port = engine->lanes[i].port;
+
+		if (!atomic_exchange_explicit(&engine->lanes[i].is_open, false, memory_order_acq_rel))
+			continue;
+		if (port->operations->leave && (leaves || (port->is_adopted && !has_run)))
+			port->operations->leave(port);
+		else
+			port->operations->close(port);
+	}
 }
 
 /* Only where a function rejects, and somebody can be told. */
@@ -434,7 +490,7 @@ static int open_lanes(struct vd_engine *engine, struct vd_error *error)
 			vd_error_set(error, result, "epoll cannot be set up: %s", strerror(-result));
 	}
 	if (result)
-		close_lanes(engine);
+		close_lanes(engine, false);
 	return result;
 }
 
@@ -616,11 +672,13 @@ int vd_engine_run(struct vd_engine *engine, struct vd_error *error)
 	if (!result) {
 		/* release, pairs with the acquire in stats.c */
 		atomic_store_explicit(&engine->is_counting, true, memory_order_release);
-		if (tell_ready(engine)) {
+		bool is_ready = tell_ready(engine);
+
+		if (is_ready) {
 			say_what_runs(engine);
 			run_threads(engine);
 		}
-		close_lanes(engine);
+		close_lanes(engine, is_ready);
 		look_for_late_failures(engine);
 		if (engine->failed) {
 			*error = engine->failure;

@@ -53,7 +53,8 @@ static uint32_t power_of_two_at_least(uint32_t number)
 
 int vd_lane_prepare(struct vd_lane *lane, const struct vd_lane_settings *settings)
 {
-	size_t room = lane->port->message_room + settings->port.copy_range + VD_ROOM;
+	uint32_t copied = settings->port.copy_range;
+	size_t room = lane->port->message_room + (copied > lane->port->copied_before ? copied : lane->port->copied_before) + VD_ROOM;
 	size_t count = VD_LANE_SLOT_BYTES / (room + VD_SLOT_ROOM);
 	uint32_t capacity;
 

@@ -48,6 +48,8 @@ struct vd_port_counters {
 	uint64_t refused;
 	uint64_t left_accepted;
 	uint64_t left_dropped;
+	uint64_t inherited_accepted;
+	uint64_t inherited_dropped;
 	uint64_t checksums_checked;
 	uint64_t checksums_wrong_before;
 	uint64_t checksums_unknown;
@@ -97,12 +99,17 @@ struct vd_port_operations {
 	 */
 	void (*close)(struct vd_port *port);
 
+	/* Instead of close: nothing is settled, and packets go on to wait for whoever has the descriptor too. NULL: it cannot. */
+	void (*leave)(struct vd_port *port);
+
 	void (*destroy)(struct vd_port *port);
 };
 
 struct vd_port {
 	const struct vd_port_operations *operations;
 	unsigned queue;	       /* its number; captures count from 0 */
+	bool is_adopted;       /* somebody else has the descriptor too */
+	uint32_t copied_before; /* adopted: so many bytes of each packet may have been copied of those that wait */
 	int descriptor;	       /* readable when there are packets; -1: never wait for it, just ask */
 	size_t message_room;   /* bytes that receive() needs in a slot beside the packet's own */
 	size_t scratch_size;
@@ -111,6 +118,9 @@ struct vd_port {
 
 /* Constructors. -ENOMEM. */
 int vd_port_nfq_create(struct vd_port **port, unsigned queue);
+
+/* With a socket that is bound to the queue already. The port owns the descriptor, also when this fails. */
+int vd_port_nfq_create_adopted(struct vd_port **port, unsigned queue, int descriptor);
 int vd_port_pcap_create(struct vd_port **port, const struct vd_capture_options *options, struct vd_error *error);
 
 #endif

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "engine/error.h"
 #include "engine/port_nfq.h"
@@ -49,6 +50,56 @@ static int say_who_owns(struct nfq_port *nfq, uint32_t portid, struct vd_error *
 			    nfq->port.queue, portid, owner);
 }
 
+static const struct {
+	uint32_t flag;
+	const char *loss; /* what it means when the kernel cannot do it */
+} FLAGS[] = {
+	{NFQA_CFG_F_FAIL_OPEN, "fail open: packets that find the queue full will be dropped"},
+	{NFQA_CFG_F_CONNTRACK, "give connection tracking: functions that ask for it will see none (nf_conntrack_netlink)"},
+	{NFQA_CFG_F_GSO, "give GSO packets whole: they come as segments, slower"},
+	{NFQA_CFG_F_UID_GID, "give the owner of the sending socket: functions that ask for it will see none"},
+	{NFQA_CFG_F_SECCTX, "give security contexts: functions that ask for them will see none"},
+};
+
+/* Which of the flags that may be asked for this kernel has; asked on a socket on which nothing else is. */
+static void learn_flags(struct nfq_port *nfq, struct vd_nfq *idle)
+{
+	nfq->known_flags = 0;
+	for (unsigned i = 0; i < sizeof FLAGS / sizeof *FLAGS; i++)
+		if (!vd_nfq_probe_flag(idle, FLAGS[i].flag))
+			nfq->known_flags |= FLAGS[i].flag;
+}
+
+static int check_adopted(struct nfq_port *nfq, struct vd_error *error)
+{
+	unsigned queue = nfq->port.queue;
+	const char *netns = nfq->settings.netns;
+	struct vd_nfq_status status;
+	struct vd_nfq idle;
+	int result, descriptor = nfq->adopted;
+
+	if (nfq->nfq.bound) /* asked before */
+		return 0;
+	nfq->adopted = -1; /* the next call owns it */
+	result = vd_nfq_adopt(&nfq->nfq, netns, (uint16_t)queue, descriptor);
+	if (result == -EBADF)
+		return vd_error_set(error, result, "what was handed over for queue %u is no netfilter socket", queue);
+	if (result == -ENOTCONN)
+		return vd_error_set(error, result, "the socket that was handed over for queue %u does not own this queue%s%s", queue,
+				    netns ? " in network namespace " : "", netns ? netns : "");
+	if (!result) {
+		nfq->port.descriptor = nfq->nfq.descriptor;
+		result = vd_nfq_open(&idle, netns);
+	}
+	if (result)
+		return vd_error_set(error, result, "queue %u cannot be taken over: %s", queue, strerror(-result));
+	learn_flags(nfq, &idle);
+	vd_nfq_close(&idle);
+	if (!vd_nfq_status_of(nfq->nfq.status_descriptor, (uint16_t)queue, &status))
+		nfq->port.copied_before = status.copy_range;
+	return 0;
+}
+
 static int check(struct vd_port *port, const struct vd_port_settings *settings, struct vd_error *error)
 {
 	struct nfq_port *nfq = nfq_port_of(port);
@@ -56,6 +107,8 @@ static int check(struct vd_port *port, const struct vd_port_settings *settings, 
 	int result;
 
 	nfq->settings = *settings;
+	if (port->is_adopted)
+		return check_adopted(nfq, error);
 	result = vd_nfq_open(&nfq->nfq, settings->netns);
 	if ((result == -ENOENT || result == -EINVAL) && settings->netns)
 		return vd_error_netns(error, settings->netns, result);
@@ -76,6 +129,7 @@ static int check(struct vd_port *port, const struct vd_port_settings *settings, 
 	if (!vd_nfq_status_of(nfq->nfq.status_descriptor, (uint16_t)port->queue, &status))
 		return say_who_owns(nfq, status.portid, error);
 	port->descriptor = nfq->nfq.descriptor;
+	learn_flags(nfq, &nfq->nfq);
 	return 0;
 }
 
@@ -96,17 +150,6 @@ static void size_receive_buffer(struct nfq_port *nfq)
 			 nfq->port.queue, granted, wanted, wanted / 2);
 }
 
-static const struct {
-	uint32_t flag;
-	const char *loss; /* what it means when the kernel cannot do it */
-} FLAGS[] = {
-	{NFQA_CFG_F_FAIL_OPEN, "fail open: packets that find the queue full will be dropped"},
-	{NFQA_CFG_F_CONNTRACK, "give connection tracking: functions that ask for it will see none (nf_conntrack_netlink)"},
-	{NFQA_CFG_F_GSO, "give GSO packets whole: they come as segments, slower"},
-	{NFQA_CFG_F_UID_GID, "give the owner of the sending socket: functions that ask for it will see none"},
-	{NFQA_CFG_F_SECCTX, "give security contexts: functions that ask for them will see none"},
-};
-
 static uint32_t wanted_flags(const struct vd_port_settings *settings)
 {
 	return (settings->fail_open ? NFQA_CFG_F_FAIL_OPEN : 0u) |
@@ -116,27 +159,48 @@ static uint32_t wanted_flags(const struct vd_port_settings *settings)
 	       (settings->needs & VD_NEEDS_SECCTX ? NFQA_CFG_F_SECCTX : 0u);
 }
 
+/* Of an adopted queue, which is configured anew and not bound. */
+static int go_on(struct nfq_port *nfq, struct vd_nfq_settings *wanted, struct vd_error *error)
+{
+	int result;
+
+	wanted->copy_mode = NFQNL_COPY_PACKET;
+	wanted->flags_off = nfq->known_flags & ~wanted->flags;
+	result = vd_nfq_configure(&nfq->nfq, wanted, false);
+	if (!result)
+		result = nfq_port_adopt(nfq);
+	if (result)
+		vd_error_set(error, result, "queue %u cannot be taken over: %s", nfq->port.queue, strerror(-result));
+	return result;
+}
+
 static int open_port(struct vd_port *port, const struct vd_port_settings *settings, struct vd_error *error)
 {
 	struct nfq_port *nfq = nfq_port_of(port);
+	uint32_t flags = wanted_flags(settings), granted = flags & nfq->known_flags;
 	struct vd_nfq_settings wanted = {.queue = (uint16_t)port->queue, .maxlen = settings->maxlen,
-					 .copy_range = settings->copy_range, .flags = wanted_flags(settings)};
+					 .copy_range = settings->copy_range, .flags = granted};
 	struct vd_nfq_status status;
-	uint32_t granted = 0;
 	int result;
 
 	nfq->settings = *settings;
 	nfq_order_init(&nfq->order, settings->maxlen);
 	nfq->edit_ban = vd_nfq_is_first_user_namespace() ? 0 : EPERM; /* what the newest kernels do not take, no kernel gets */
 	size_receive_buffer(nfq);
-	result = vd_nfq_bind(&nfq->nfq, &wanted, &granted);
+	if (port->is_adopted) {
+		result = go_on(nfq, &wanted, error);
+		if (result)
+			return result;
+	} else {
+		result = vd_nfq_bind(&nfq->nfq, &wanted, &granted);
+	}
 	if (result == -EPERM && !vd_nfq_status_of(nfq->nfq.status_descriptor, wanted.queue, &status))
 		return say_who_owns(nfq, status.portid, error); /* it came between the check and now */
 	if (result)
 		return vd_error_set(error, result, "queue %u cannot be bound: %s%s", port->queue, strerror(-result),
 				    result == -EPERM ? "; another program probably reads it" : "");
 	for (unsigned i = 0; i < sizeof FLAGS / sizeof *FLAGS; i++)
-		if (wanted.flags & ~granted & FLAGS[i].flag)
+		if (flags & ~granted & FLAGS[i].flag)
 			log_line(settings, "note: queue %u: this kernel does not %s", port->queue, FLAGS[i].loss);
 	if (!(granted & NFQA_CFG_F_FAIL_OPEN))
 		nfq->settings.fail_open = false;
@@ -158,15 +222,18 @@ static void counters(struct vd_port *port, struct vd_port_counters *counters)
 		.refused = vd_tally_read(&nfq->counters.refused),
 		.left_accepted = vd_tally_read(&nfq->counters.left_accepted),
 		.left_dropped = vd_tally_read(&nfq->counters.left_dropped),
+		.inherited_accepted = vd_tally_read(&nfq->counters.inherited_accepted),
+		.inherited_dropped = vd_tally_read(&nfq->counters.inherited_dropped),
 		.receive_buffer = nfq->counters.receive_buffer,
 	};
 	for (unsigned verdict = 0; verdict < VD_VERDICT_COUNT; verdict++)
 		counters->refused_verdicts[verdict] = vd_tally_read(&nfq->counters.refused_verdicts[verdict]);
 	if (__atomic_load_n(&nfq->is_closed, __ATOMIC_ACQUIRE)) {
 		counters->queue_dropped = nfq->counters.queue_dropped;
+		counters->waiting = nfq->counters.waiting;
 	} else if (!vd_nfq_status_of(nfq->nfq.status_descriptor, nfq->nfq.queue, &status) &&
 		   status.portid == nfq->nfq.portid) {
-		counters->queue_dropped = status.queue_dropped;
+		counters->queue_dropped = status.queue_dropped - nfq->queue_dropped_before;
 		counters->waiting = status.waiting;
 	}
 }
@@ -182,7 +249,11 @@ static void wake(struct vd_port *port)
 
 static void destroy(struct vd_port *port)
 {
-	vd_nfq_close(&nfq_port_of(port)->nfq);
+	struct nfq_port *nfq = nfq_port_of(port);
+
+	if (nfq->adopted >= 0) /* it never came to that */
+		close(nfq->adopted);
+	vd_nfq_close(&nfq->nfq);
 	free(port);
 }
 
@@ -196,6 +267,7 @@ static const struct vd_port_operations OPERATIONS = {
 	.counters = counters,
 	.wake = wake,
 	.close = nfq_port_close,
+	.leave = nfq_port_leave,
 	.destroy = destroy,
 };
 
@@ -210,6 +282,20 @@ int vd_port_nfq_create(struct vd_port **port, unsigned queue)
 				     .message_room = VD_NFQ_MESSAGE_ROOM, .scratch_size = sizeof(struct vd_nfq_batch)};
 	nfq->nfq.descriptor = -1;
 	nfq->nfq.status_descriptor = -EBADF;
+	nfq->adopted = -1;
 	*port = &nfq->port;
+	return 0;
+}
+
+int vd_port_nfq_create_adopted(struct vd_port **port, unsigned queue, int descriptor)
+{
+	int result = vd_port_nfq_create(port, queue);
+
+	if (result) {
+		close(descriptor);
+		return result;
+	}
+	nfq_port_of(*port)->adopted = descriptor;
+	(*port)->is_adopted = true;
 	return 0;
 }

@@ -6,6 +6,7 @@
  *	port_nfq_traffic.c receives packets, sends verdicts
  *	port_nfq_order.c   who may answer many by one message, when several threads do
  *	port_nfq_close.c   settles what is left
+ *	port_nfq_adopt.c   goes on with a socket that another process had, and leaves it to the next one
  *
  * Losses are counted exactly. Every packet that the kernel hands up takes the next id, also one for which the socket's
  * buffer had no room: so a gap in the ids is the count of those, and at the end the kernel's own sequence number tells
@@ -32,6 +33,11 @@ struct nfq_port {
 	struct vd_nfq nfq;
 	struct vd_port_settings settings;
 	struct vd_port_counters counters; /* tallies of the reader's role; `waiting` and `queue_dropped` only at the end */
+	int adopted;		  /* the descriptor that it was given; -1: it opens one */
+	uint32_t known_flags;	  /* NFQA_CFG_F_* that this kernel knows */
+	uint32_t id_first;	  /* adopted: packets before this one were another process's ... */
+	uint32_t drops_before;	  /* ... as was what the socket had dropped ... */
+	uint32_t queue_dropped_before; /* ... and the queue */
 	bool is_closed;
 	bool is_settling;
 	uint8_t edit_ban;	  /* of all packets: see struct vd_packet */
@@ -63,6 +69,12 @@ int nfq_port_receive_into(struct nfq_port *nfq, struct vd_packet **packets, unsi
 
 /* Counts what is missing before this id. */
 void nfq_port_count_gap(struct nfq_port *nfq, uint32_t id);
+
+/* ---- port_nfq_adopt.c ---- */
+
+/* Settles what somebody else has read and not answered, and begins to count. The queue is configured. 0 or -errno. */
+int nfq_port_adopt(struct nfq_port *nfq);
+void nfq_port_leave(struct vd_port *port);
 
 /* ---- port_nfq_close.c ---- */
 

@@ -101,7 +101,7 @@ static bool read_last_counts(const struct nfq_port *nfq, struct vd_nfq_status *s
 static void count_unsaid(struct nfq_port *nfq, uint32_t drops)
 {
 	uint32_t wakes_lost = atomic_load_explicit(&nfq->wakes, memory_order_relaxed) - nfq->wakes_answered;
-	int64_t unsaid = (int64_t)drops - (int64_t)nfq->counters.socket_dropped - wakes_lost;
+	int64_t unsaid = (int64_t)(uint32_t)(drops - nfq->drops_before) - (int64_t)nfq->counters.socket_dropped - wakes_lost;
 
 	if (unsaid <= 0)
 		return;
@@ -126,7 +126,7 @@ void nfq_port_close(struct vd_port *port)
 		count_rest(nfq, rest);
 	free(rest);
 	if (has_counts) {
-		nfq->counters.queue_dropped = status.queue_dropped;
+		nfq->counters.queue_dropped = status.queue_dropped - nfq->queue_dropped_before;
 		if ((int32_t)(status.id_sequence - nfq->id_last) > 0)
 			nfq_port_count_gap(nfq, status.id_sequence + 1);
 		count_unsaid(nfq, drops);

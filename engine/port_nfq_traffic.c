@@ -48,7 +48,7 @@ static void take_error(struct nfq_port *nfq, const struct vd_nfq_error *error)
 {
 	enum vd_verdict verdict = vd_nfq_verdict(error->netfilter_verdict);
 
-	if (!error->is_verdict)
+	if (!error->is_verdict || (nfq->port.is_adopted && (int32_t)(error->id - nfq->id_first) < 0))
 		return;
 	if (nfq->is_settling && (int32_t)(error->id - nfq->id_settled) > 0)
 		vd_tally_add(&nfq->counters.left_accepted, -(uint64_t)error->count);

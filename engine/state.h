@@ -71,6 +71,7 @@ struct vd_engine {
 	struct vd_watch watch;
 	struct vd_parking parking;
 	struct vd_crowd crowd;
+	_Atomic bool leaving;	       /* at the end queues stay bound, for somebody else */
 	_Atomic bool stopping;	       /* no more reading; decide what was read, and end */
 	_Atomic bool workers_ended;    /* for the writers: nothing more will come */
 	_Atomic int64_t packets_left;  /* of packets_max: not reserved by a reader */

@@ -74,6 +74,8 @@ static void add_port(struct vd_queue_stats *stats, struct vd_port *port)
 	stats->refused = counters.refused;
 	stats->left_accepted = counters.left_accepted;
 	stats->left_dropped = counters.left_dropped;
+	stats->inherited_accepted = counters.inherited_accepted;
+	stats->inherited_dropped = counters.inherited_dropped;
 	stats->checksums_checked = counters.checksums_checked;
 	stats->checksums_wrong_before = counters.checksums_wrong_before;
 	stats->checksums_unknown = counters.checksums_unknown;

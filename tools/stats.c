@@ -35,6 +35,8 @@ struct vd_queue_stats vd_snapshot_total(const struct vd_snapshot *snapshot)
 		total.refused += queue->refused;
 		total.left_accepted += queue->left_accepted;
 		total.left_dropped += queue->left_dropped;
+		total.inherited_accepted += queue->inherited_accepted;
+		total.inherited_dropped += queue->inherited_dropped;
 		total.checksums_checked += queue->checksums_checked;
 		total.checksums_wrong_before += queue->checksums_wrong_before;
 		total.checksums_unknown += queue->checksums_unknown;

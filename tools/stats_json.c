@@ -37,6 +37,7 @@ static json_t *queue(const struct vd_queue_stats *stats)
 		{"flushed", stats->flushed},		 {"maybe_flushed", stats->maybe_flushed},
 		{"refused", stats->refused},
 		{"left_accepted", stats->left_accepted}, {"left_dropped", stats->left_dropped},
+		{"inherited_accepted", stats->inherited_accepted}, {"inherited_dropped", stats->inherited_dropped},
 		{"reads", stats->reads},		 {"sends", stats->sends},
 		{"on_the_spot", stats->on_the_spot},	 {"waiting", stats->waiting},
 		{"in_flight", stats->in_flight},	 {"receive_buffer", stats->receive_buffer},

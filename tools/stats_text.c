@@ -78,6 +78,8 @@ static void summarize_queue(FILE *file, const struct vd_queue_stats *queue)
 	row(file, "refused", queue->refused, "the kernel did not take the verdict", false);
 	row(file, "left, accepted", queue->left_accepted, "still queued at the stop", false);
 	row(file, "left, dropped", queue->left_dropped, "still queued at the stop", false);
+	row(file, "inherited, accepted", queue->inherited_accepted, "besides: read by the process before, not answered", false);
+	row(file, "inherited, dropped", queue->inherited_dropped, "besides: read by the process before, not answered", false);
 	row(file, "of them by default", queue->by_default, "", false);
 	row(file, "of them faults", queue->faults, "a function returned what is no verdict", false);
 	row(file, "of them rewritten", queue->rewritten, "", false);

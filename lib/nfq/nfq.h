@@ -41,7 +41,14 @@ struct vd_nfq {
  */
 int vd_nfq_open(struct vd_nfq *nfq, const char *netns);
 
-/* Closes it. The kernel drops what is still queued. Safe on one that failed to open. */
+/*
+ * The same with a socket that is bound to `queue` already, and that this process was given; it owns the descriptor from here on,
+ * also when this fails. Its namespace has to be `netns`, or, NULL, the caller's. -EBADF: no socket of netfilter's; -ENOTCONN: it
+ * does not own that queue there.
+ */
+int vd_nfq_adopt(struct vd_nfq *nfq, const char *netns, uint16_t queue, int descriptor);
+
+/* Closes it. The kernel drops what is still queued, unless somebody else has the socket too. Safe on one that failed to open. */
 void vd_nfq_close(struct vd_nfq *nfq);
 
 /*

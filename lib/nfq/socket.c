@@ -55,17 +55,12 @@ int vd_nfq_in_netns(const char *netns, int (*call)(void *argument), void *argume
 	return result;
 }
 
-static int open_here(void *argument)
+/* What a socket is like that receives packets. */
+static int set_up(struct vd_nfq *nfq)
 {
-	struct vd_nfq *nfq = argument;
 	const struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
 	int on = 1;
 
-	nfq->socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
-	if (!nfq->socket)
-		return -errno;
-	if (mnl_socket_bind(nfq->socket, 0, MNL_SOCKET_AUTOPID) < 0)
-		return -errno;
 	nfq->descriptor = mnl_socket_get_fd(nfq->socket);
 	nfq->portid = mnl_socket_get_portid(nfq->socket);
 	/* connected: what anybody else sends is refused, so no message's sender has to be looked at */
@@ -78,12 +73,67 @@ static int open_here(void *argument)
 	return 0;
 }
 
+static int open_here(void *argument)
+{
+	struct vd_nfq *nfq = argument;
+
+	nfq->socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+	if (!nfq->socket)
+		return -errno;
+	if (mnl_socket_bind(nfq->socket, 0, MNL_SOCKET_AUTOPID) < 0)
+		return -errno;
+	return set_up(nfq);
+}
+
 int vd_nfq_open(struct vd_nfq *nfq, const char *netns)
 {
 	int result;
 
 	*nfq = (struct vd_nfq){.descriptor = -1, .status_descriptor = -EBADF};
 	result = vd_nfq_in_netns(netns, open_here, nfq);
+	if (result)
+		vd_nfq_close(nfq);
+	return result;
+}
+
+static bool is_of_netfilter(int descriptor)
+{
+	struct sockaddr_nl address;
+	socklen_t size = sizeof address;
+	int protocol;
+	socklen_t protocol_size = sizeof protocol;
+
+	return !getsockname(descriptor, (struct sockaddr *)&address, &size) && address.nl_family == AF_NETLINK &&
+	       !getsockopt(descriptor, SOL_SOCKET, SO_PROTOCOL, &protocol, &protocol_size) && protocol == NETLINK_NETFILTER;
+}
+
+static int adopt_here(void *argument)
+{
+	struct vd_nfq *nfq = argument;
+	struct vd_nfq_status status;
+	int result = set_up(nfq);
+
+	if (result)
+		return result;
+	if (vd_nfq_status_of(nfq->status_descriptor, nfq->queue, &status) || status.portid != nfq->portid)
+		return -ENOTCONN;
+	nfq->bound = true;
+	return 0;
+}
+
+int vd_nfq_adopt(struct vd_nfq *nfq, const char *netns, uint16_t queue, int descriptor)
+{
+	int result;
+
+	*nfq = (struct vd_nfq){.descriptor = -1, .status_descriptor = -EBADF, .queue = queue};
+	if (is_of_netfilter(descriptor))
+		nfq->socket = mnl_socket_fdopen(descriptor);
+	if (!nfq->socket) {
+		close(descriptor);
+		return -EBADF;
+	}
+	fcntl(descriptor, F_SETFD, FD_CLOEXEC);
+	result = vd_nfq_in_netns(netns, adopt_here, nfq);
 	if (result)
 		vd_nfq_close(nfq);
 	return result;

@@ -126,6 +126,32 @@ static void leaves_anothers_queue_alone(void **state)
 	assert_int_equal(load_queues_bound(), 0);
 }
 
+/* Called once, with the queue bound and nothing read; what it refuses does not run, and leaves nothing. */
+static int refuse_when_ready(void *argument)
+{
+	struct vd_nfq_status status;
+
+	*(unsigned *)argument += load_queue(QUEUE, &status) ? 1 : 100;
+	return -EACCES;
+}
+
+static void asks_before_the_first_packet(void **state)
+{
+	struct vd_engine_options options = VD_ENGINE_OPTIONS_INIT;
+	struct load_engine engine;
+	unsigned asked = 0;
+
+	(void)state;
+	set_up(1);
+	options.ready = refuse_when_ready;
+	options.ready_argument = &asked;
+	load_engine_create(&engine, &options, NULL, QUEUE, 1);
+	assert_int_equal(vd_engine_run(engine.engine, &engine.error), -EACCES);
+	assert_int_equal(asked, 1);
+	assert_int_equal(load_queues_bound(), 0);
+	load_engine_destroy(&engine);
+}
+
 static void refuses_a_queue_twice(void **state)
 {
 	struct vd_engine_options options = VD_ENGINE_OPTIONS_INIT;
@@ -725,6 +751,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(leaves_anothers_queue_alone, tear_down),
+		cmocka_unit_test_teardown(asks_before_the_first_packet, tear_down),
 		cmocka_unit_test_teardown(refuses_a_queue_twice, tear_down),
 		cmocka_unit_test_teardown(says_that_it_needs_the_capability, tear_down),
 		cmocka_unit_test_teardown(reads_queues_of_another_namespace, tear_down),

@@ -125,6 +125,15 @@ void vd_engine_queue_options(const struct vd_engine *engine, struct vd_queue_opt
 int vd_engine_add_queue_with(struct vd_engine *engine, unsigned queue, const struct vd_queue_options *options,
 			     struct vd_error *error);
 
+/*
+ * Reads a queue through a socket that is bound to it already: one that vd_engine_queue_socket() gave another process. Packets
+ * that this process had read and not answered get the fault verdict, and are counted as inherited_*; those that wait unread
+ * are read. `options` NULL: the engine's own. The engine owns the descriptor from here on, also when this fails. Errors as
+ * vd_engine_add_queue_with(); whether it is such a socket shows in vd_engine_run(): -EBADF, -ENOTCONN.
+ */
+int vd_engine_add_queue_socket(struct vd_engine *engine, unsigned queue, const struct vd_queue_options *options, int descriptor,
+			       struct vd_error *error);
+
 struct vd_capture_options {
 	const char *path;	  /* pcap or pcapng; "-": standard input */
 	const char *accepted_path; /* accepted packets go here, in the order of the capture; NULL: nowhere */
@@ -150,6 +159,17 @@ int vd_engine_run(struct vd_engine *engine, struct vd_error *error);
 
 /* Makes vd_engine_run() come to its end. Async-signal-safe, any thread, any number of times; before the run as well. */
 void vd_engine_stop(struct vd_engine *engine);
+
+/*
+ * Leaving a queue to another process without losing a packet: whoever has a duplicate of its socket keeps the queue, and what waits
+ * in it, alive (dup(2), SCM_RIGHTS, a service manager's store), until a vd_engine_add_queue_socket().
+ *
+ * vd_engine_queue_socket() is the descriptor of a queue while it is bound, from options.ready() on; the engine's own. -1: there is
+ * none. vd_engine_leave() is vd_engine_stop(), but that queues are not given back: what was read is decided and answered, and
+ * what was not stays where it is. Both: any thread; the latter is async-signal-safe.
+ */
+int vd_engine_queue_socket(struct vd_engine *engine, unsigned queue);
+void vd_engine_leave(struct vd_engine *engine);
 
 /* ---- statistics ---- */
 
@@ -182,6 +202,8 @@ struct vd_queue_stats {
 	uint64_t refused;		       /* the kernel refused the verdict for another reason */
 	uint64_t left_accepted;		       /* still in the kernel's queue at the stop: accepted by fault_verdict */
 	uint64_t left_dropped;		       /* the same, dropped */
+	uint64_t inherited_accepted;	       /* read by a process that had the socket before, not answered by it, and accepted by */
+	uint64_t inherited_dropped;	       /* fault_verdict, or dropped; offered to that process, not to this one */
 	uint64_t reads;			       /* receive calls that brought packets */
 	uint64_t sends;			       /* send calls */
 	uint64_t on_the_spot;		       /* packets that the reading thread decided itself */
