@@ -65,8 +65,8 @@ LDFLAGS_ALL = -pthread $(SANITIZE) $(LDFLAGS)
 
 # ---- what is needed; missing packages are named before anything is built ----
 
-PACKAGES := libmnl libpcap jansson
-NEEDED := libmnl:libmnl-dev libpcap:libpcap-dev jansson:libjansson-dev jemalloc:libjemalloc-dev \
+PACKAGES := libmnl liburcu-qsbr libpcap jansson
+NEEDED := libmnl:libmnl-dev liburcu-qsbr:liburcu-dev libpcap:libpcap-dev jansson:libjansson-dev jemalloc:libjemalloc-dev \
 	  cmocka:libcmocka-dev benchmark:libbenchmark-dev libnetfilter_queue:libnetfilter-queue-dev
 ifeq ($(filter help clean uninstall,$(MAKECMDGOALS)),)
 MISSING := $(strip $(foreach n,$(NEEDED),$(if $(shell $(PKG_CONFIG) --exists $(firstword $(subst :, ,$(n))) 2>/dev/null && echo y),,$(lastword $(subst :, ,$(n))))))
@@ -76,7 +76,7 @@ endif
 endif
 MNL_CFLAGS := $(shell $(PKG_CONFIG) --cflags libmnl 2>/dev/null)
 MNL_LIBS := $(shell $(PKG_CONFIG) --libs libmnl 2>/dev/null)
-LIB_LIBS := $(shell $(PKG_CONFIG) --libs libmnl libpcap 2>/dev/null) -ldl
+LIB_LIBS := $(shell $(PKG_CONFIG) --libs libmnl liburcu-qsbr libpcap 2>/dev/null) -ldl
 TOOL_LIBS := $(shell $(PKG_CONFIG) --libs jansson 2>/dev/null) -lm
 # what benchmarks compare with, if it is there: libdpdk-dev and libck-dev, of which headers are enough, and libisal-dev
 DPDK_CFLAGS := $(shell $(PKG_CONFIG) --exists libdpdk 2>/dev/null && echo -DHAS_DPDK=1 && $(PKG_CONFIG) --cflags libdpdk)

@@ -29,7 +29,7 @@ static bool settle_edits(struct vd_packet *packet, enum vd_verdict fault_verdict
 static void answer_rejected(struct vd_worker *worker, struct vd_lane_tally *tally, struct vd_packet *const *packets,
 			    unsigned count)
 {
-	struct vd_answers *answers = &worker->engine->answers;
+	struct vd_answers *answers = worker->plan->answers;
 
 	for (unsigned i = 0; i < count; i++)
 		if (packets[i]->verdict == VD_REJECT)
@@ -39,14 +39,15 @@ static void answer_rejected(struct vd_worker *worker, struct vd_lane_tally *tall
 void vd_decide(struct vd_worker *worker, struct vd_lane *lane, struct vd_packet *const *packets, unsigned count)
 {
 	struct vd_lane_tally *tally = &worker->sender.tallies[lane->index];
+	enum vd_verdict fault_verdict = worker->plan->fault_verdicts[lane->index];
 	struct vd_outcome outcome;
 	unsigned refused = 0;
 
 	VD_PROBE(decide_begin, lane, packets, count);
-	vd_chain_decide(&worker->engine->chain, worker->index, lane->index, lane->options.fault_verdict, packets, count, &outcome);
+	vd_chain_decide(worker->plan->chain, worker->index, lane->index, fault_verdict, packets, count, &outcome);
 	for (unsigned i = 0; i < count; i++)
 		if (packets[i]->edited || packets[i]->edit_refused)
-			refused += settle_edits(packets[i], lane->options.fault_verdict);
+			refused += settle_edits(packets[i], fault_verdict);
 	if (outcome.rejected && lane->port->operations->has_senders)
 		answer_rejected(worker, tally, packets, count);
 	if (outcome.by_default)

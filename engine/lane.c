@@ -18,6 +18,17 @@ int vd_lane_init(struct vd_lane *lane, unsigned index, struct vd_port *port, con
 	return 0;
 }
 
+bool vd_lane_is_queue(const struct vd_lane *lane, unsigned queue)
+{
+	return !strcmp(lane->port->operations->kind, "queue") && lane->port->queue == queue;
+}
+
+void vd_lane_wake(struct vd_lane *lane)
+{
+	if (atomic_load_explicit(&lane->is_open, memory_order_acquire) && lane->port->operations->wake)
+		lane->port->operations->wake(lane->port);
+}
+
 static struct vd_ring_spsc **make_rings(unsigned count, uint32_t capacity)
 {
 	struct vd_ring_spsc **rings = calloc(count, sizeof *rings);

@@ -41,6 +41,7 @@ struct vd_lane {
 	/* the reader's role, and what belongs to its holder */
 	_Alignas(VD_CACHE_LINE) _Atomic bool reading;
 	_Atomic bool readable;	 /* may have packets: nobody has seen it empty since the last sign of them */
+	_Atomic bool held;	 /* nobody is to read, for a while: reload.c */
 	_Atomic bool ended;	 /* will never have packets again */
 	unsigned free_count;	 /* slots ready to be received into ... */
 	unsigned free_holes;	 /* ... of which the first ones were used up by the last burst */
@@ -60,6 +61,12 @@ struct vd_lane {
 	_Atomic bool starving;				   /* a worker sleeps until writers have finished some */
 	_Atomic uint32_t cost_ns;			   /* deciding and answering one packet, smoothed */
 };
+
+/* Whether it reads this queue of the kernel. */
+bool vd_lane_is_queue(const struct vd_lane *lane, unsigned queue);
+
+/* Makes a reader that waits for packets return. Async-signal-safe. */
+void vd_lane_wake(struct vd_lane *lane);
 
 int vd_lane_init(struct vd_lane *lane, unsigned index, struct vd_port *port, const struct vd_queue_options *options);
 

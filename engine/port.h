@@ -116,6 +116,8 @@ struct vd_port {
 	char failure[256];     /* one sentence when receive or send returned an error; may be empty */
 };
 
+size_t vd_port_nfq_scratch_size(void);
+
 /* Constructors. -ENOMEM. */
 int vd_port_nfq_create(struct vd_port **port, unsigned queue);
 

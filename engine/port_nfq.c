@@ -271,6 +271,11 @@ static const struct vd_port_operations OPERATIONS = {
 	.destroy = destroy,
 };
 
+size_t vd_port_nfq_scratch_size(void)
+{
+	return sizeof(struct vd_nfq_batch);
+}
+
 int vd_port_nfq_create(struct vd_port **port, unsigned queue)
 {
 	struct nfq_port *nfq = aligned_alloc(VD_CACHE_LINE, sizeof *nfq);
@@ -279,7 +284,7 @@ int vd_port_nfq_create(struct vd_port **port, unsigned queue)
 		return -ENOMEM;
 	memset(nfq, 0, sizeof *nfq);
 	nfq->port = (struct vd_port){.operations = &OPERATIONS, .queue = queue, .descriptor = -1,
-				     .message_room = VD_NFQ_MESSAGE_ROOM, .scratch_size = sizeof(struct vd_nfq_batch)};
+				     .message_room = VD_NFQ_MESSAGE_ROOM, .scratch_size = vd_port_nfq_scratch_size()};
 	nfq->nfq.descriptor = -1;
 	nfq->nfq.status_descriptor = -EBADF;
 	nfq->adopted = -1;

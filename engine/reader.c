@@ -10,6 +10,7 @@
 #include <poll.h>
 
 #include "engine/clock.h"
+#include "engine/grace.h"
 #include "engine/probes.h"
 #include "engine/state.h"
 #include "lib/packet/packet.h"
@@ -42,12 +43,12 @@ static void refill(struct vd_lane *lane)
 }
 
 /* --batch-delay: packets that came alone wait for company. */
-static int wait_for_company(struct vd_engine *engine, struct vd_lane *lane, int count, unsigned want)
+static int wait_for_company(struct vd_worker *worker, struct vd_lane *lane, int count, unsigned want)
 {
-	uint64_t deadline = vd_clock_ns() + engine->options.batch_delay_us * 1000ull;
+	uint64_t deadline = vd_clock_ns() + worker->plan->batch_delay_us * 1000ull;
 	struct pollfd pollfd = {.fd = lane->port->descriptor, .events = POLLIN};
 
-	while ((unsigned)count < want && !vd_engine_is_stopping(engine)) {
+	while ((unsigned)count < want && !vd_engine_is_stopping(worker->engine)) {
 		uint64_t now = vd_clock_ns(), left_ns = deadline > now ? deadline - now : 0;
 		struct timespec left = {.tv_sec = (time_t)(left_ns / 1000000000u), .tv_nsec = (long)(left_ns % 1000000000u)};
 		int more;
@@ -88,14 +89,14 @@ static void give_back_reserved(struct vd_engine *engine, unsigned reserved, unsi
 		vd_engine_stop(engine);
 }
 
-static void end_lane(struct vd_engine *engine, struct vd_lane *lane)
+static void end_lane(struct vd_worker *worker, struct vd_lane *lane)
 {
 	/* a reader that came later may be told the same once more */
 	if (atomic_exchange_explicit(&lane->ended, true, memory_order_acq_rel))
 		return;
 	/* release and acquire: whoever ends the last one sees all others ended */
-	if (atomic_fetch_add_explicit(&engine->lanes_ended, 1, memory_order_acq_rel) + 1 == engine->lane_count)
-		vd_engine_stop(engine);
+	if (atomic_fetch_add_explicit(&worker->engine->lanes_ended, 1, memory_order_acq_rel) + 1 == worker->plan->lane_count)
+		vd_engine_stop(worker->engine);
 }
 
 /*
@@ -103,13 +104,13 @@ static void end_lane(struct vd_engine *engine, struct vd_lane *lane)
  * look for a second one that is not there takes time. Of several lanes never one: that the second is missing is what tells
  * that a lane is empty.
  */
-static unsigned choose_want(struct vd_engine *engine, struct vd_lane *lane)
+static unsigned choose_want(const struct vd_plan *plan, struct vd_lane *lane)
 {
-	unsigned most = lane->free_count < engine->options.batch ? lane->free_count : engine->options.batch;
-	unsigned least = engine->lane_count == 1 ? 1 : WANT_SOME;
+	unsigned most = lane->free_count < plan->batch ? lane->free_count : plan->batch;
+	unsigned least = plan->lane_count == 1 ? 1 : WANT_SOME;
 	unsigned want = lane->want > least ? lane->want : least;
 
-	return want > most || engine->options.batch_delay_us ? most : want;
+	return want > most || plan->batch_delay_us ? most : want;
 }
 
 /* `at_once`: the packets had been there already. */
@@ -127,25 +128,39 @@ static void learn_want(struct vd_lane *lane, unsigned count, bool at_once)
 		lane->want = VD_PORT_BURST_MAX;
 }
 
-static unsigned receive(struct vd_engine *engine, struct vd_lane *lane, bool wait)
+/* Who waits holds nothing, but the reader's role: the lane stays. */
+static int wait_for_packets(struct vd_worker *worker, struct vd_lane *lane, unsigned want)
 {
+	int count;
+
+	vd_grace_sleep();
+	count = lane->port->operations->receive(lane->port, lane->free, want, true);
+	vd_grace_wake();
+	worker->plan = vd_engine_plan(worker->engine);
+	return count;
+}
+
+static unsigned receive(struct vd_worker *worker, struct vd_lane *lane, bool wait)
+{
+	struct vd_engine *engine = worker->engine;
 	unsigned reserved;
 	int count;
 
 	refill(lane);
-	lane->asked = choose_want(engine, lane);
+	lane->asked = choose_want(worker->plan, lane);
 	reserved = reserve(engine, lane->asked);
 	if (!reserved)
 		return 0;
-	count = lane->port->operations->receive(lane->port, lane->free, reserved, wait);
-	if (count > 0 && (unsigned)count < reserved && engine->options.batch_delay_us && lane->port->descriptor >= 0)
-		count = wait_for_company(engine, lane, count, reserved);
+	count = wait ? wait_for_packets(worker, lane, reserved) :
+		       lane->port->operations->receive(lane->port, lane->free, reserved, false);
+	if (count > 0 && (unsigned)count < reserved && worker->plan->batch_delay_us && lane->port->descriptor >= 0)
+		count = wait_for_company(worker, lane, count, reserved);
 	give_back_reserved(engine, reserved, count > 0 ? (unsigned)count : 0);
 	if (count == VD_PORT_ENDED)
-		end_lane(engine, lane);
+		end_lane(worker, lane);
 	else if (count < 0)
 		vd_engine_fail_port(engine, lane->port, count, "packets cannot be received");
-	if (vd_watch_is_on(&engine->watch) && lane->port->descriptor >= 0 && count >= 0 && (unsigned)count < reserved)
+	if (worker->plan->lane_count > 1 && lane->port->descriptor >= 0 && count >= 0 && (unsigned)count < reserved)
 		vd_watch_arm(&engine->watch, lane);
 	return count > 0 ? (unsigned)count : 0;
 }
@@ -177,20 +192,22 @@ static uint64_t expected_ns(struct vd_lane *lane, uint64_t packets)
 	return packets * atomic_load_explicit(&lane->cost_ns, memory_order_relaxed);
 }
 
-static bool is_light(struct vd_engine *engine, struct vd_lane *lane, unsigned count)
+static bool is_light(struct vd_worker *worker, struct vd_lane *lane, unsigned count)
 {
+	struct vd_engine *engine = worker->engine;
+
 	if (engine->worker_count == 1 && !engine->writer_count) /* nobody else could help */
 		return true;
 	if (vd_engine_is_crowded(engine, lane))
 		return true;
-	return (count == 1 || count * ON_THE_SPOT_PART <= engine->options.batch) &&
+	return (count == 1 || count * ON_THE_SPOT_PART <= worker->plan->batch) &&
 	       expected_ns(lane, count) <= ON_THE_SPOT_NS;
 }
 
 unsigned vd_reader_turn(struct vd_worker *worker, struct vd_lane *lane, bool wait)
 {
 	struct vd_engine *engine = worker->engine;
-	unsigned count = receive(engine, lane, wait);
+	unsigned count = receive(worker, lane, wait);
 	uint64_t in_flight, start, end;
 
 	if (!count)
@@ -198,7 +215,7 @@ unsigned vd_reader_turn(struct vd_worker *worker, struct vd_lane *lane, bool wai
 	VD_PROBE(read, lane, lane->free, count);
 	parse(lane, count);
 	in_flight = vd_lane_in_flight(lane);
-	if (!in_flight && is_light(engine, lane, count)) {
+	if (!in_flight && is_light(worker, lane, count)) {
 		start = vd_clock_ns();
 		vd_crowd_expire(&engine->crowd, start);
 		vd_crowd_look_away(&worker->crowd_watch);

@@ -14,6 +14,7 @@
 #include "engine/error.h"
 #include "engine/lane.h"
 #include "engine/parking.h"
+#include "engine/plan.h"
 #include "engine/tally.h"
 #include "engine/watch.h"
 
@@ -36,6 +37,7 @@ struct vd_sender {
 
 struct vd_worker {
 	struct vd_engine *engine;
+	const struct vd_plan *plan; /* the last one that it has taken over: vd_engine_plan() */
 	unsigned index;
 	pthread_t thread;
 	struct vd_sender sender;
@@ -45,6 +47,7 @@ struct vd_worker {
 
 struct vd_writer {
 	struct vd_engine *engine;
+	const struct vd_plan *plan;
 	unsigned index;
 	pthread_t thread;
 	struct vd_sender sender;
@@ -55,10 +58,14 @@ struct vd_engine {
 	struct vd_engine_options options;
 	char *netns;
 	unsigned *cpus;
-	struct vd_chain chain;
+	struct vd_chain *chain; /* of the plan, or what will be */
 
-	struct vd_lane *lanes;
-	unsigned lane_count;
+	struct vd_lane *lanes[VD_ENGINE_QUEUES_MAX]; /* by index; until it runs the first ones */
+	unsigned lane_count;			     /* until it runs */
+	struct vd_plan *_Atomic plan;		     /* what threads work by; NULL: it does not run yet */
+	_Atomic unsigned visitors;		     /* of the plan, who are no threads of the engine */
+	pthread_mutex_t reloading;
+	bool may_reload; /* with that lock */
 	struct vd_worker *workers;
 	unsigned worker_count;
 	struct vd_writer *writers;
@@ -67,7 +74,6 @@ struct vd_engine {
 	bool copies_whole;	  /* whatever functions need: a capture is verified */
 	_Atomic bool is_counting; /* what statistics look at is in place */
 
-	struct vd_answers answers;
 	struct vd_watch watch;
 	struct vd_parking parking;
 	struct vd_crowd crowd;
@@ -81,6 +87,75 @@ struct vd_engine {
 	int failure_code;
 	struct vd_error failure;
 };
+
+/* ---- what there is to work by ---- */
+
+/* For threads of the engine, which have to take it over anew whenever they have passed or slept (grace.h). */
+static inline struct vd_plan *vd_engine_plan(struct vd_engine *engine)
+{
+	/* acquire, pairs with the release in vd_engine_publish(): what is in it, and what was made ready for it */
+	return atomic_load_explicit(&engine->plan, memory_order_acquire);
+}
+
+static inline void vd_engine_publish(struct vd_engine *engine, struct vd_plan *plan)
+{
+	/* sequentially consistent: also one of two steps, see vd_engine_visit() */
+	atomic_store_explicit(&engine->plan, plan, memory_order_seq_cst);
+}
+
+/*
+ * For all others, signal handlers too: the plan stays until the visit has ended. A visitor is counted before it looks, and who
+ * frees a plan has published another one before it looks for visitors; all four are sequentially consistent, so either the visitor
+ * finds the new plan, or it is seen.
+ */
+static inline struct vd_plan *vd_engine_visit(struct vd_engine *engine)
+{
+	atomic_fetch_add_explicit(&engine->visitors, 1, memory_order_seq_cst);
+	return atomic_load_explicit(&engine->plan, memory_order_seq_cst);
+}
+
+static inline void vd_engine_end_visit(struct vd_engine *engine)
+{
+	atomic_fetch_sub_explicit(&engine->visitors, 1, memory_order_seq_cst);
+}
+
+/* ---- open.c: for a start and for a reload ---- */
+
+/* Opens functions for so many lanes, in the queues' namespace. */
+int vd_open_functions(const struct vd_engine *engine, struct vd_chain *chain, unsigned lanes, struct vd_error *error);
+
+/* Opens the plan's sockets for answers, if they are needed. */
+int vd_open_answers(const struct vd_engine *engine, const struct vd_engine_options *options, const struct vd_plan *plan,
+		    struct vd_error *error);
+
+/* What a lane with these options is, for functions that are open. */
+void vd_choose_settings(const struct vd_engine *engine, const struct vd_chain *chain, const struct vd_lane *lane,
+			const struct vd_queue_options *options, struct vd_lane_settings *settings);
+void vd_say_what_is_cut(struct vd_engine *engine, const struct vd_plan *plan);
+
+/* Whether they could be opened: nothing is bound. */
+int vd_check_lanes(struct vd_engine *engine, const struct vd_chain *chain, struct vd_lane *const *lanes, unsigned count,
+		   struct vd_error *error);
+
+/* Opens them all, or none. */
+int vd_open_lanes(struct vd_engine *engine, const struct vd_chain *chain, struct vd_lane *const *lanes, unsigned count,
+		  struct vd_error *error);
+
+/* `has_run`: it did not fail to start; a queue that somebody else has too was not touched otherwise, and is left to the next try. */
+void vd_close_lane(struct vd_engine *engine, struct vd_lane *lane, bool has_run);
+
+/* Without lanes. NULL: out of memory. */
+struct vd_plan *vd_plan_create(struct vd_chain *chain, const struct vd_engine_options *options);
+void vd_plan_add(struct vd_plan *plan, struct vd_lane *lane, const struct vd_queue_options *options);
+
+/* Not the functions and lanes. NULL is fine. */
+void vd_plan_destroy(struct vd_plan *plan);
+
+/* reload.c: waits for one that goes on, and there will be none from here on. */
+void vd_reload_forbid(struct vd_engine *engine);
+
+/* A line for options.log. */
+void vd_engine_log(struct vd_engine *engine, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The first failure is kept, and everything comes to its end. Any thread. */
 void vd_engine_fail(struct vd_engine *engine, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));

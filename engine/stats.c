@@ -110,11 +110,13 @@ static void fill(struct vd_engine *engine, struct vd_lane *lane, struct vd_queue
 
 unsigned vd_engine_queue_stats(struct vd_engine *engine, struct vd_queue_stats *stats, unsigned size)
 {
-	if (!is_counting(engine))
-		return 0;
-	for (unsigned i = 0; i < engine->lane_count && i < size; i++)
-		fill(engine, &engine->lanes[i], &stats[i]);
-	return engine->lane_count;
+	const struct vd_plan *plan = vd_engine_visit(engine);
+	unsigned count = plan && is_counting(engine) ? plan->lane_count : 0;
+
+	for (unsigned i = 0; i < count && i < size; i++)
+		fill(engine, plan->lanes[i], &stats[i]);
+	vd_engine_end_visit(engine);
+	return count;
 }
 
 static void fill_function(const struct vd_chain *chain, const struct vd_link *link, struct vd_function_stats *stats)
@@ -136,11 +138,11 @@ static void fill_function(const struct vd_chain *chain, const struct vd_link *li
 
 unsigned vd_engine_function_stats(struct vd_engine *engine, struct vd_function_stats *stats, unsigned size)
 {
-	const struct vd_chain *chain = &engine->chain;
+	const struct vd_plan *plan = vd_engine_visit(engine);
+	unsigned count = plan && is_counting(engine) ? plan->chain->count : 0;
 
-	if (!is_counting(engine))
-		return 0;
-	for (unsigned i = 0; i < chain->count && i < size; i++)
-		fill_function(chain, &chain->links[i], &stats[i]);
-	return chain->count;
+	for (unsigned i = 0; i < count && i < size; i++)
+		fill_function(plan->chain, &plan->chain->links[i], &stats[i]);
+	vd_engine_end_visit(engine);
+	return count;
 }

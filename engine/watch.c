@@ -9,7 +9,6 @@
 
 #include "engine/lane.h"
 
-#define EVENTS_MAX 64
 #define WAKEUP UINT32_MAX
 
 int vd_watch_init(struct vd_watch *watch)
@@ -20,7 +19,20 @@ int vd_watch_init(struct vd_watch *watch)
 	return watch->wakeup < 0 ? -errno : 0;
 }
 
-int vd_watch_open(struct vd_watch *watch, struct vd_lane *lanes, unsigned count)
+int vd_watch_add(struct vd_watch *watch, const struct vd_lane *lane)
+{
+	struct epoll_event event = {.events = EPOLLONESHOT, .data.u32 = lane->index};
+
+	return lane->port->descriptor >= 0 && epoll_ctl(watch->epoll, EPOLL_CTL_ADD, lane->port->descriptor, &event) ? -errno : 0;
+}
+
+void vd_watch_remove(struct vd_watch *watch, const struct vd_lane *lane)
+{
+	if (watch->epoll >= 0 && lane->port->descriptor >= 0)
+		epoll_ctl(watch->epoll, EPOLL_CTL_DEL, lane->port->descriptor, NULL);
+}
+
+int vd_watch_open(struct vd_watch *watch, struct vd_lane *const *lanes, unsigned count)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.u32 = WAKEUP};
 	int result = 0;
@@ -30,12 +42,8 @@ int vd_watch_open(struct vd_watch *watch, struct vd_lane *lanes, unsigned count)
 	watch->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (watch->epoll < 0 || epoll_ctl(watch->epoll, EPOLL_CTL_ADD, watch->wakeup, &event))
 		result = -errno;
-	for (unsigned i = 0; i < count && !result; i++) {
-		event = (struct epoll_event){.events = EPOLLONESHOT, .data.u32 = i};
-		if (lanes[i].port->descriptor >= 0 &&
-		    epoll_ctl(watch->epoll, EPOLL_CTL_ADD, lanes[i].port->descriptor, &event))
-			result = -errno;
-	}
+	for (unsigned i = 0; i < count && !result; i++)
+		result = vd_watch_add(watch, lanes[i]);
 	return result;
 }
 
@@ -58,11 +66,11 @@ void vd_watch_arm(struct vd_watch *watch, struct vd_lane *lane)
 		atomic_store_explicit(&lane->readable, true, memory_order_release); /* then it is asked in turn */
 }
 
-unsigned vd_watch_look(struct vd_watch *watch, struct vd_lane *lanes, bool wait)
+unsigned vd_watch_look(struct vd_watch *watch, unsigned *indices, bool wait)
 {
-	struct epoll_event events[EVENTS_MAX];
-	int count = epoll_wait(watch->epoll, events, EVENTS_MAX, wait ? -1 : 0);
-	unsigned readable = 0;
+	struct epoll_event events[VD_WATCH_EVENTS_MAX];
+	int count = epoll_wait(watch->epoll, events, VD_WATCH_EVENTS_MAX, wait ? -1 : 0);
+	unsigned fired = 0;
 
 	for (int i = 0; i < count; i++) {
 		if (events[i].data.u32 == WAKEUP) {
@@ -71,10 +79,9 @@ unsigned vd_watch_look(struct vd_watch *watch, struct vd_lane *lanes, bool wait)
 			(void)!read(watch->wakeup, &times, sizeof times);
 			continue;
 		}
-		atomic_store_explicit(&lanes[events[i].data.u32].readable, true, memory_order_release);
-		readable++;
+		indices[fired++] = events[i].data.u32;
 	}
-	return readable;
+	return fired;
 }
 
 void vd_watch_wake(struct vd_watch *watch)

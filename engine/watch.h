@@ -14,8 +14,10 @@
 
 struct vd_lane;
 
+#define VD_WATCH_EVENTS_MAX 64
+
 struct vd_watch {
-	int epoll;  /* -1: one lane, or none that can be waited for */
+	int epoll;  /* -1: there was never more than one lane */
 	int wakeup; /* an eventfd */
 	_Atomic bool watching;
 };
@@ -23,20 +25,19 @@ struct vd_watch {
 /* It can be woken from now on. 0 or -errno. */
 int vd_watch_init(struct vd_watch *watch);
 
-/* Prepares to watch the lanes that have a descriptor, all unarmed. 0 or -errno. */
-int vd_watch_open(struct vd_watch *watch, struct vd_lane *lanes, unsigned count);
-void vd_watch_fini(struct vd_watch *watch);
+/* Prepares to watch the lanes that have a descriptor, all unarmed; one alone is not watched. 0 or -errno. */
+int vd_watch_open(struct vd_watch *watch, struct vd_lane *const *lanes, unsigned count);
 
-static inline bool vd_watch_is_on(const struct vd_watch *watch)
-{
-	return watch->epoll >= 0;
-}
+/* One more, or one less, while others are watched. Nobody reads the lane. 0 or -errno. */
+int vd_watch_add(struct vd_watch *watch, const struct vd_lane *lane);
+void vd_watch_remove(struct vd_watch *watch, const struct vd_lane *lane);
+void vd_watch_fini(struct vd_watch *watch);
 
 /* The lane was found empty. Caller: its reader, before it releases the role. */
 void vd_watch_arm(struct vd_watch *watch, struct vd_lane *lane);
 
-/* Marks the lanes that have packets readable; returns how many. `wait`: sleep until there is one, or vd_watch_wake(). */
-unsigned vd_watch_look(struct vd_watch *watch, struct vd_lane *lanes, bool wait);
+/* The indices of lanes that have fired, up to VD_WATCH_EVENTS_MAX; how many. `wait`: sleep until there is one, or vd_watch_wake(). */
+unsigned vd_watch_look(struct vd_watch *watch, unsigned *indices, bool wait);
 
 /*
  * Makes the watcher return, if there is one, or the next one that comes: once. Async-signal-safe. A thread that takes the

@@ -9,6 +9,7 @@
 #include <sched.h>
 
 #include "engine/clock.h"
+#include "engine/grace.h"
 #include "engine/state.h"
 
 /* After so many bursts a busy worker looks whether other lanes have packets, when there are several. */
@@ -20,6 +21,7 @@ static bool may_be_read(struct vd_engine *engine, struct vd_lane *lane)
 	uint64_t most = vd_engine_is_crowded(engine, lane) ? 0 : vd_lane_full(lane) / 2;
 
 	return !atomic_load_explicit(&lane->ended, memory_order_acquire) &&
+	       !atomic_load_explicit(&lane->held, memory_order_acquire) &&
 	       atomic_load_explicit(&lane->readable, memory_order_acquire) && vd_lane_in_flight(lane) <= most;
 }
 
@@ -36,21 +38,25 @@ static bool read_lane(struct vd_worker *worker, struct vd_lane *lane)
 		return false;
 	if (!vd_lane_take_reading(lane))
 		return false;
-	/* a stop wakes whoever waits for packets, but once only: nobody may begin to wait after it */
-	if (vd_engine_is_stopping(engine)) {
+	/*
+	 * A stop wakes whoever waits for packets, but once only: nobody may begin to wait after it. The same with who holds the lane
+	 * (H1: sequentially consistent, as all four steps of the two: see hold() in reload.c).
+	 */
+	if (vd_engine_is_stopping(engine) || atomic_load_explicit(&lane->held, memory_order_seq_cst)) {
 		vd_lane_release_reading(lane);
 		return false;
 	}
 	do {
 		/* a single lane is waited for in its own receive call, if there is nothing else to do */
-		bool wait = engine->lane_count == 1 && !vd_duty_is_claimable(&lane->duty) && lane->port->operations->wake;
+		bool wait = worker->plan->lane_count == 1 && !vd_duty_is_claimable(&lane->duty) && lane->port->operations->wake;
 
 		if (wait)
 			vd_crowd_look_away(&worker->crowd_watch);
 		count = vd_reader_turn(worker, lane, wait);
 		any |= count > 0;
-	} while (count == engine->options.batch && vd_lane_in_flight(lane) && vd_lane_in_flight(lane) < vd_lane_full(lane) &&
-		 !vd_engine_is_crowded(engine, lane) && !vd_engine_is_stopping(engine));
+	} while (count == worker->plan->batch && vd_lane_in_flight(lane) && vd_lane_in_flight(lane) < vd_lane_full(lane) &&
+		 !vd_engine_is_crowded(engine, lane) && !vd_engine_is_stopping(engine) &&
+		 !atomic_load_explicit(&lane->held, memory_order_relaxed));
 	vd_lane_release_reading(lane);
 	return any;
 }
@@ -58,7 +64,7 @@ static bool read_lane(struct vd_worker *worker, struct vd_lane *lane)
 /* Packets of as many shards as make a burst; `shards` are the claimed ones. */
 static unsigned collect(struct vd_worker *worker, struct vd_lane *lane, struct vd_packet **packets, uint32_t *shards)
 {
-	unsigned count = 0, batch = worker->engine->options.batch;
+	unsigned count = 0, batch = worker->plan->batch;
 	unsigned home = worker->index * lane->shard_count / worker->engine->worker_count;
 	int shard;
 
@@ -126,12 +132,14 @@ static void release_watching(struct vd_watch *watch)
 	atomic_store_explicit(&watch->watching, false, memory_order_release);
 }
 
-static bool something_to_do(struct vd_engine *engine)
+static bool something_to_do(struct vd_worker *worker)
 {
+	struct vd_engine *engine = worker->engine;
+
 	if (vd_engine_is_stopping(engine))
 		return true;
-	for (unsigned i = 0; i < engine->lane_count; i++) {
-		struct vd_lane *lane = &engine->lanes[i];
+	for (unsigned i = 0; i < worker->plan->lane_count; i++) {
+		struct vd_lane *lane = worker->plan->lanes[i];
 
 		if (lane->decided && !may_be_read(engine, lane))
 			vd_lane_starve(lane);
@@ -142,9 +150,36 @@ static bool something_to_do(struct vd_engine *engine)
 	return false;
 }
 
-static bool is_watched(struct vd_engine *engine)
+/* One lane is waited for by its reader. */
+static bool is_watched(struct vd_worker *worker)
 {
-	return !vd_watch_is_on(&engine->watch) || atomic_load_explicit(&engine->watch.watching, memory_order_acquire);
+	return worker->plan->lane_count == 1 || atomic_load_explicit(&worker->engine->watch.watching, memory_order_acquire);
+}
+
+/* Lanes that have fired have packets. Of one that is gone a last event may be left. */
+static unsigned mark_readable(const struct vd_plan *plan, const unsigned *indices, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (plan->by_index[indices[i]])
+			atomic_store_explicit(&plan->by_index[indices[i]]->readable, true, memory_order_release);
+	return count;
+}
+
+/* Sleeps as the watcher. */
+static void watch(struct vd_worker *worker)
+{
+	struct vd_engine *engine = worker->engine;
+	unsigned indices[VD_WATCH_EVENTS_MAX], count;
+	bool sleeps = !something_to_do(worker);
+
+	vd_grace_sleep();
+	count = vd_watch_look(&engine->watch, indices, sleeps);
+	vd_grace_wake();
+	worker->plan = vd_engine_plan(engine);
+	count = mark_readable(worker->plan, indices, count);
+	release_watching(&engine->watch);
+	if (count > 1)
+		vd_parking_wake_one(&engine->parking);
 }
 
 /* Sleeps until there may be something to do. */
@@ -154,32 +189,33 @@ static void rest(struct vd_worker *worker)
 	uint32_t key;
 
 	vd_crowd_look_away(&worker->crowd_watch);
-	if (vd_watch_is_on(&engine->watch) && take_watching(&engine->watch)) {
-		unsigned readable = vd_watch_look(&engine->watch, engine->lanes, !something_to_do(engine));
-
-		release_watching(&engine->watch);
-		if (readable > 1)
-			vd_parking_wake_one(&engine->parking);
+	if (worker->plan->lane_count > 1 && take_watching(&engine->watch)) {
+		watch(worker);
 		return;
 	}
 	key = vd_parking_prepare(&engine->parking);
-	if (something_to_do(engine) || !is_watched(engine))
+	if (something_to_do(worker) || !is_watched(worker)) {
 		vd_parking_cancel(&engine->parking);
-	else
-		vd_parking_park(&engine->parking, key);
+		return;
+	}
+	vd_grace_sleep();
+	vd_parking_park(&engine->parking, key);
+	vd_grace_wake();
 }
 
 /* While it is busy with some lanes, others may have fired. */
 static void look_around(struct vd_worker *worker)
 {
 	struct vd_engine *engine = worker->engine;
+	unsigned indices[VD_WATCH_EVENTS_MAX], count;
 
-	if (!vd_watch_is_on(&engine->watch) || ++worker->bursts < BURSTS_BETWEEN_LOOKS)
+	if (worker->plan->lane_count == 1 || ++worker->bursts < BURSTS_BETWEEN_LOOKS)
 		return;
 	worker->bursts = 0;
 	if (!take_watching(&engine->watch))
 		return;
-	if (vd_watch_look(&engine->watch, engine->lanes, false))
+	count = vd_watch_look(&engine->watch, indices, false);
+	if (mark_readable(worker->plan, indices, count))
 		vd_parking_wake_one(&engine->parking);
 	release_watching(&engine->watch);
 }
@@ -187,16 +223,18 @@ static void look_around(struct vd_worker *worker)
 /* One round over all lanes, beginning with another one for each worker. */
 static bool work(struct vd_worker *worker, bool stopping)
 {
-	struct vd_engine *engine = worker->engine;
+	const struct vd_plan *plan = worker->plan;
 	bool any = false;
 
-	for (unsigned i = 0; i < engine->lane_count; i++) {
-		struct vd_lane *lane = &engine->lanes[(worker->index + i) % engine->lane_count];
+	for (unsigned i = 0; i < worker->plan->lane_count; i++) {
+		struct vd_lane *lane = worker->plan->lanes[(worker->index + i) % worker->plan->lane_count];
 
 		if (!stopping && read_lane(worker, lane))
 			any = true;
 		if (drain_shards(worker, lane))
 			any = true;
+		if (worker->plan != plan) /* it waited for packets meanwhile */
+			return true;
 	}
 	return any;
 }
@@ -204,15 +242,21 @@ static bool work(struct vd_worker *worker, bool stopping)
 void *vd_worker_main(void *argument)
 {
 	struct vd_worker *worker = argument;
+	bool has_ended = false;
 
-	for (;;) {
+	vd_grace_enter();
+	while (!has_ended) {
 		bool stopping = vd_engine_is_stopping(worker->engine);
 
+		vd_grace_pass();
+		worker->plan = vd_engine_plan(worker->engine);
 		if (work(worker, stopping))
 			look_around(worker);
 		else if (stopping)
-			return NULL;
+			has_ended = true;
 		else
 			rest(worker);
 	}
+	vd_grace_leave();
+	return NULL;
 }

@@ -8,6 +8,7 @@
  */
 #include <assert.h>
 
+#include "engine/grace.h"
 #include "engine/probes.h"
 #include "engine/state.h"
 #include "lib/packet/packet.h"
@@ -59,7 +60,7 @@ void vd_writer_hand_over(struct vd_engine *engine, struct vd_lane *lane, struct 
 /* Up to a burst from the lane's shards that are this writer's; returns how many. */
 static unsigned collect(struct vd_writer *writer, struct vd_lane *lane, struct vd_packet **packets)
 {
-	unsigned count = 0, batch = writer->engine->options.batch;
+	unsigned count = 0, batch = writer->plan->batch;
 
 	for (unsigned shard = writer->index; shard < lane->shard_count && count < batch; shard += writer->engine->writer_count) {
 		uint32_t indices[VD_PORT_BURST_MAX];
@@ -77,8 +78,8 @@ static bool send_what_there_is(struct vd_writer *writer)
 	struct vd_packet *packets[VD_PORT_BURST_MAX];
 	bool any = false;
 
-	for (unsigned i = 0; i < engine->lane_count; i++) {
-		struct vd_lane *lane = &engine->lanes[i];
+	for (unsigned i = 0; i < writer->plan->lane_count; i++) {
+		struct vd_lane *lane = writer->plan->lanes[i];
 		unsigned count = collect(writer, lane, packets);
 
 		if (!count)
@@ -93,24 +94,37 @@ static bool send_what_there_is(struct vd_writer *writer)
 	return any;
 }
 
+/* Sleeps until there may be something to send. */
+static void rest(struct vd_writer *writer)
+{
+	uint32_t key = vd_parking_prepare(&writer->parking);
+
+	if (send_what_there_is(writer) || atomic_load_explicit(&writer->engine->workers_ended, memory_order_acquire)) {
+		vd_parking_cancel(&writer->parking);
+		return;
+	}
+	vd_grace_sleep();
+	vd_parking_park(&writer->parking, key);
+	vd_grace_wake();
+}
+
 void *vd_writer_main(void *argument)
 {
 	struct vd_writer *writer = argument;
 
+	vd_grace_enter();
 	for (;;) {
 		/* acquire, pairs with the release at the end of the workers: read before the last look at the rings */
 		bool last = atomic_load_explicit(&writer->engine->workers_ended, memory_order_acquire);
-		uint32_t key;
 
+		vd_grace_pass();
+		writer->plan = vd_engine_plan(writer->engine);
 		if (send_what_there_is(writer))
 			continue;
 		if (last)
-			return NULL;
-		key = vd_parking_prepare(&writer->parking);
-		if (send_what_there_is(writer) ||
-		    atomic_load_explicit(&writer->engine->workers_ended, memory_order_acquire))
-			vd_parking_cancel(&writer->parking);
-		else
-			vd_parking_park(&writer->parking, key);
+			break;
+		rest(writer);
 	}
+	vd_grace_leave();
+	return NULL;
 }
