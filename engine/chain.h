@@ -8,6 +8,10 @@
 #ifndef VERDICT_ENGINE_CHAIN_H
 #define VERDICT_ENGINE_CHAIN_H
 
+#include <stdatomic.h>
+
+#include "engine/names.h"
+
 #include <verdict/engine.h>
 
 /* What one worker counted of one function; written by that worker only, relaxed, read by anybody. */
@@ -16,6 +20,14 @@ struct vd_link_tally {
 	uint64_t verdicts[VD_VERDICT_COUNT];
 	uint64_t faults;
 	struct vd_context context; /* the named counters, behind this */
+};
+
+struct vd_link;
+
+/* What functions counted whose place this one has taken. */
+struct vd_past {
+	struct vd_function_stats sum;
+	const struct vd_link *predecessor; /* and this one, which may still count; or NULL */
 };
 
 struct vd_link {
@@ -27,8 +39,10 @@ struct vd_link {
 	void *shared;
 	void **states; /* by worker, or by lane and shard */
 	unsigned state_count;
-	unsigned counter_count;
+	const struct vd_names *names;
 	struct vd_link_tally **tallies; /* by worker */
+	struct vd_past *_Atomic past;	/* NULL: none */
+	struct vd_past *spare;		/* while it takes the place of another: migrate.c */
 };
 
 struct vd_chain {
@@ -48,8 +62,8 @@ struct vd_outcome {
 	uint32_t rejected;
 };
 
-int vd_chain_add(struct vd_chain *chain, const struct vd_function *function, const char *arguments, void *library,
-		 struct vd_error *error);
+int vd_chain_add(struct vd_chain *chain, struct vd_names **names, const struct vd_function *function, const char *arguments,
+		 void *library, struct vd_error *error);
 
 /* Opens every function with its arguments and makes all states. On failure nothing stays open. */
 int vd_chain_open(struct vd_chain *chain, unsigned workers, unsigned lanes, unsigned shards, struct vd_error *error);
@@ -59,6 +73,9 @@ void vd_chain_close(struct vd_chain *chain);
 
 /* Forgets the functions and unloads their libraries. */
 void vd_chain_fini(struct vd_chain *chain);
+
+/* What the function counted, those before it included. Any thread that visits the plan. */
+void vd_chain_stats(const struct vd_chain *chain, const struct vd_link *link, struct vd_function_stats *stats);
 
 /* Gives every packet its verdict. `count` ≤ VD_BURST_MAX packets of one lane, whose fault verdict it is. */
 void vd_chain_decide(struct vd_chain *chain, unsigned worker, unsigned lane, enum vd_verdict fault_verdict,

@@ -5,6 +5,7 @@
 #include "engine/chain.h"
 
 #include <dlfcn.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "engine/error.h"
@@ -25,8 +26,8 @@ static unsigned count_names(const char *const *names)
 	return count;
 }
 
-int vd_chain_add(struct vd_chain *chain, const struct vd_function *function, const char *arguments, void *library,
-		 struct vd_error *error)
+int vd_chain_add(struct vd_chain *chain, struct vd_names **names, const struct vd_function *function, const char *arguments,
+		 void *library, struct vd_error *error)
 {
 	struct vd_link *link = &chain->links[chain->count];
 	size_t size = function->size < sizeof link->function ? function->size : sizeof link->function;
@@ -49,10 +50,12 @@ int vd_chain_add(struct vd_chain *chain, const struct vd_function *function, con
 		return vd_error_set(error, -ENOEXEC, "it has more than %u counters, which is the limit", VD_ENGINE_COUNTERS_MAX);
 	if (arguments && *arguments && (!function->usage || !function->open))
 		return vd_error_set(error, -EINVAL, "it takes no arguments, but was given '%s'", arguments);
-	link->counter_count = count_names(function->counters);
+	link->names = vd_names_keep(names, function);
 	link->arguments = strdup(arguments ? arguments : "");
-	if (!link->arguments)
+	if (!link->names || !link->arguments) {
+		free(link->arguments);
 		return vd_error_set(error, -ENOMEM, "out of memory");
+	}
 	chain->count++;
 	return 0;
 }
@@ -78,7 +81,7 @@ static int make_tallies(struct vd_link *link, unsigned workers)
 	if (!link->tallies)
 		return -ENOMEM;
 	for (unsigned i = 0; i < workers; i++) {
-		link->tallies[i] = make_tally(link->counter_count);
+		link->tallies[i] = make_tally(link->names->counter_count);
 		if (!link->tallies[i])
 			return -ENOMEM;
 	}
@@ -179,6 +182,8 @@ void vd_chain_fini(struct vd_chain *chain)
 		for (unsigned i = 0; link->tallies && i < chain->workers; i++)
 			free(link->tallies[i]);
 		free(link->tallies);
+		free(atomic_load_explicit(&link->past, memory_order_relaxed)); /* nobody else looks any more */
+		free(link->spare);
 		free(link->arguments);
 		if (link->library)
 			dlclose(link->library);

@@ -133,7 +133,7 @@ int vd_engine_create(struct vd_engine **engine, const struct vd_engine_options *
 int vd_engine_add_function(struct vd_engine *engine, const struct vd_function *function, const char *arguments,
 			   struct vd_error *error)
 {
-	int result = vd_chain_add(engine->chain, function, arguments, NULL, error);
+	int result = vd_chain_add(engine->chain, &engine->names, function, arguments, NULL, error);
 
 	if (result)
 		vd_error_prefix(error, "function");
@@ -147,7 +147,7 @@ int vd_engine_load_function(struct vd_engine *engine, const char *specification,
 
 	if (result)
 		return result;
-	result = vd_chain_add(engine->chain, loaded.function, loaded.arguments, loaded.library, error);
+	result = vd_chain_add(engine->chain, &engine->names, loaded.function, loaded.arguments, loaded.library, error);
 	if (result) {
 		dlclose(loaded.library);
 		vd_error_prefix(error, "function %.200s", specification);
@@ -383,6 +383,7 @@ void vd_engine_destroy(struct vd_engine *engine)
 	if (engine->chain)
 		vd_chain_fini(engine->chain);
 	free(engine->chain);
+	vd_names_free(&engine->names);
 	pthread_mutex_destroy(&engine->reloading);
 	free(engine->netns);
 	free(engine->cpus);

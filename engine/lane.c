@@ -62,27 +62,54 @@ static uint32_t power_of_two_at_least(uint32_t number)
 	return power;
 }
 
-int vd_lane_prepare(struct vd_lane *lane, const struct vd_lane_settings *settings)
+uint32_t vd_lane_room_for(const struct vd_lane *lane, uint32_t copied)
 {
-	uint32_t copied = settings->port.copy_range;
-	size_t room = lane->port->message_room + (copied > lane->port->copied_before ? copied : lane->port->copied_before) + VD_ROOM;
+	return (uint32_t)lane->port->message_room + copied + VD_ROOM;
+}
+
+static int make_slots(struct vd_lane *lane, uint32_t room)
+{
 	size_t count = VD_LANE_SLOT_BYTES / (room + VD_SLOT_ROOM);
-	uint32_t capacity;
 
 	if (count > VD_LANE_SLOTS_MAX)
 		count = VD_LANE_SLOTS_MAX;
 	if (count < VD_LANE_SLOTS_MIN)
 		count = VD_LANE_SLOTS_MIN;
-	if (vd_slots_init(&lane->slots, (uint32_t)count, (uint32_t)room))
+	lane->free_count = lane->free_holes = VD_PORT_BURST_MAX; /* all holes: the first receive fills them */
+	return vd_slots_init(&lane->slots, (uint32_t)count, room);
+}
+
+int vd_lane_enlarge(struct vd_lane *lane, uint32_t room)
+{
+	struct vd_slots before = lane->slots;
+	unsigned free_count = lane->free_count, free_holes = lane->free_holes;
+	int result = make_slots(lane, room);
+
+	if (result) {
+		lane->slots = before;
+		lane->free_count = free_count;
+		lane->free_holes = free_holes;
+		return result;
+	}
+	vd_slots_fini(&before);
+	return 0;
+}
+
+int vd_lane_prepare(struct vd_lane *lane, const struct vd_lane_settings *settings)
+{
+	uint32_t copied = settings->port.copy_range, capacity;
+
+	if (copied < lane->port->copied_before)
+		copied = lane->port->copied_before;
+	if (make_slots(lane, vd_lane_room_for(lane, copied)))
 		return -ENOMEM;
 	lane->copy_range = settings->port.copy_range;
 	lane->hash_key = settings->hash_key;
 	lane->shard_count = settings->shards;
-	/* a ring holds every slot there is: it is never full, and the reader stops when it has no slots */
-	capacity = power_of_two_at_least((uint32_t)count);
+	/* a ring holds every slot there is: it is never full, and the reader stops when it has no slots. Larger ones are fewer */
+	capacity = power_of_two_at_least(lane->slots.count);
 	lane->waiting = make_rings(lane->shard_count, capacity);
 	lane->decided = settings->has_writers ? make_rings(lane->shard_count, capacity) : NULL;
-	lane->free_count = lane->free_holes = VD_PORT_BURST_MAX; /* all holes: the first receive fills them */
 	return lane->waiting && (lane->decided || !settings->has_writers) ? 0 : -ENOMEM;
 }
 

@@ -74,6 +74,12 @@ int vd_lane_init(struct vd_lane *lane, unsigned index, struct vd_port *port, con
 int vd_lane_prepare(struct vd_lane *lane, const struct vd_lane_settings *settings);
 void vd_lane_fini(struct vd_lane *lane);
 
+/* Bytes that a slot needs for packets of which so much is copied. */
+uint32_t vd_lane_room_for(const struct vd_lane *lane, uint32_t copied);
+
+/* Makes slots with so much room instead of those that there are; nothing is in any of them, and nobody looks. 0 or -ENOMEM. */
+int vd_lane_enlarge(struct vd_lane *lane, uint32_t room);
+
 /* Takes the reader's role if it is free. */
 static inline bool vd_lane_take_reading(struct vd_lane *lane)
 {

@@ -88,6 +88,14 @@ struct vd_port_operations {
 	 */
 	int (*send)(struct vd_port *port, struct vd_packet *const *packets, unsigned count, bool are_all, void *scratch);
 
+	/*
+	 * Other settings from now on, while it is open. Packets that had come before are as they were; has_caught_up() is true when
+	 * all of them have been received. Caller: the thread that reloads; while it holds the lane, but for has_caught_up(). 0 or
+	 * -errno. Both NULL: it has no settings that could change.
+	 */
+	int (*reconfigure)(struct vd_port *port, const struct vd_port_settings *settings);
+	bool (*has_caught_up)(struct vd_port *port);
+
 	void (*counters)(struct vd_port *port, struct vd_port_counters *counters);
 
 	/* Makes a waiting receive() return. Async-signal-safe. May be NULL for a port that never waits. */

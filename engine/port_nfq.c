@@ -207,6 +207,44 @@ static int open_port(struct vd_port *port, const struct vd_port_settings *settin
 	return 0;
 }
 
+/* ---- other settings while it is open ---- */
+
+static int reconfigure(struct vd_port *port, const struct vd_port_settings *settings)
+{
+	struct nfq_port *nfq = nfq_port_of(port);
+	struct vd_nfq_settings wanted = {.queue = (uint16_t)port->queue, .maxlen = settings->maxlen,
+					 .copy_range = settings->copy_range, .copy_mode = NFQNL_COPY_PACKET,
+					 .flags = wanted_flags(settings) & nfq->known_flags};
+	bool needs_room = settings->maxlen > nfq->settings.maxlen || settings->copy_range > nfq->settings.copy_range;
+	struct vd_nfq_status status;
+	int result;
+
+	wanted.flags_off = nfq->known_flags & ~wanted.flags;
+	result = vd_nfq_configure(&nfq->nfq, &wanted, false);
+	if (result)
+		return result;
+	nfq->settings = *settings;
+	nfq->settings.fail_open = wanted.flags & NFQA_CFG_F_FAIL_OPEN;
+	nfq_order_init(&nfq->order, settings->maxlen);
+	if (needs_room)
+		size_receive_buffer(nfq);
+	nfq->id_reconfigured = vd_nfq_status_of(nfq->nfq.status_descriptor, nfq->nfq.queue, &status) ? nfq->id_last :
+												       status.id_sequence;
+	return 0;
+}
+
+static bool has_caught_up(struct vd_port *port)
+{
+	const struct nfq_port *nfq = nfq_port_of(port);
+	uint32_t last = __atomic_load_n(&nfq->id_last, __ATOMIC_RELAXED);
+	struct vd_nfq_charge charge;
+
+	if ((int32_t)(last - nfq->id_reconfigured) >= 0)
+		return true;
+	charge = vd_nfq_read_charge(&nfq->nfq); /* what is missing was lost */
+	return charge.is_known && !charge.bytes;
+}
+
 /* ---- life ---- */
 
 static void counters(struct vd_port *port, struct vd_port_counters *counters)
@@ -264,6 +302,8 @@ static const struct vd_port_operations OPERATIONS = {
 	.open = open_port,
 	.receive = nfq_port_receive,
 	.send = nfq_port_send,
+	.reconfigure = reconfigure,
+	.has_caught_up = has_caught_up,
 	.counters = counters,
 	.wake = wake,
 	.close = nfq_port_close,

@@ -38,10 +38,11 @@ struct nfq_port {
 	uint32_t id_first;	  /* adopted: packets before this one were another process's ... */
 	uint32_t drops_before;	  /* ... as was what the socket had dropped ... */
 	uint32_t queue_dropped_before; /* ... and the queue */
+	uint32_t id_reconfigured; /* the last one given out before the settings changed */
 	bool is_closed;
 	bool is_settling;
 	uint8_t edit_ban;	  /* of all packets: see struct vd_packet */
-	uint32_t id_last;	  /* of the packets received */
+	uint32_t id_last;	  /* of the packets received; written by the reader's role, relaxed */
 	uint32_t id_settled;	  /* packets after this one were settled at the end */
 	uint32_t refused_first;	  /* the id of the first packet of the last run that was flushed in part at least */
 	uint32_t wakes_answered;

@@ -28,7 +28,7 @@ void nfq_port_count_gap(struct nfq_port *nfq, uint32_t id)
 {
 	uint32_t missing = id - nfq->id_last - 1; /* ids wrap at 2^32 */
 
-	nfq->id_last = id;
+	__atomic_store_n(&nfq->id_last, id, __ATOMIC_RELAXED);
 	if (missing)
 		vd_tally_add(&nfq->counters.socket_dropped, missing);
 }

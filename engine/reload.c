@@ -1,13 +1,502 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Changing an engine while packets flow.
+ *
+ *	1. what can be refused		the functions open, new queues are bound, others get room for longer packets
+ *	2. the kernel gives all that the old functions and the new ones need, and what had come before is answered
+ *	3. queues that go are held, and all of them if a function takes over state (hold.c)
+ *	4. the new plan is published: one store
+ *	5. when no thread has the old plan any more (grace.h), what only it had is closed and freed
+ *	6. the kernel gives no more than the new functions need
+ *
+ * Up to 3 everything can be undone; from 4 on nothing can fail.
+ */
+#include <stdlib.h>
+#include <time.h>
+
+#include "engine/clock.h"
 #include "engine/grace.h"
+#include "engine/migrate.h"
 #include "engine/state.h"
 
 #ifdef __SANITIZE_THREAD__
 char vd_grace_order;
 #endif
 
+/* How long packets that came before step 2 are waited for: a queue that is full of them takes a moment. */
+#define CATCH_UP_NS_MAX 3000000000u
+#define LOOK_NS 50000
+
+struct reload {
+	struct vd_engine *engine;
+	struct vd_engine *next;
+	struct vd_plan *before;
+	struct vd_plan *plan;
+	struct vd_error *error;
+
+	/* queues, by where they come from and go to */
+	struct vd_lane *kept[VD_ENGINE_QUEUES_MAX];
+	struct vd_queue_options kept_options[VD_ENGINE_QUEUES_MAX]; /* what those are to have */
+	unsigned kept_count;
+	struct vd_lane *added[VD_ENGINE_QUEUES_MAX];
+	unsigned added_count;
+	struct vd_lane *removed[VD_ENGINE_QUEUES_MAX];
+	unsigned removed_count;
+	bool has_lane[VD_ENGINE_QUEUES_MAX]; /* by index: before and after */
+	unsigned lane_limit;		     /* above all indices */
+	unsigned held;			     /* of removed, then of kept */
+};
+
+/* ---- what it comes to ---- */
+
+static bool is_same_text(const char *one, const char *other)
+{
+	return one && other ? !strcmp(one, other) : one == other;
+}
+
+static bool has_same_cpus(const struct vd_engine *one, const struct vd_engine *other)
+{
+	return one->options.cpu_count == other->options.cpu_count &&
+	       (!one->options.cpu_count || !memcmp(one->cpus, other->cpus, one->options.cpu_count * sizeof *one->cpus));
+}
+
+static int check_what_cannot_change(const struct reload *reload)
+{
+	const struct vd_engine *engine = reload->engine, *next = reload->next;
+	const char *what = engine->worker_count != next->worker_count		? "the number of workers" :
+			   engine->writer_count != next->writer_count		? "the number of writers" :
+			   !is_same_text(engine->netns, next->netns)		? "the network namespace" :
+			   !has_same_cpus(engine, next)				? "the CPUs of its threads" :
+			   engine->options.packets_max != next->options.packets_max ? "after how many packets it stops" :
+										      NULL;
+
+	if (what)
+		return vd_error_set(reload->error, -ENOTSUP, "%s cannot change while it runs: restart it for that", what);
+	for (unsigned i = 0; i < next->lane_count; i++)
+		if (strcmp(next->lanes[i]->port->operations->kind, "queue"))
+			return vd_error_set(reload->error, -ENOTSUP, "only queues can be added while it runs");
+	return 0;
+}
+
+static struct vd_lane *find_lane(const struct vd_engine *engine, const struct vd_lane *wanted)
+{
+	for (unsigned i = 0; i < engine->lane_count; i++)
+		if (vd_lane_is_queue(engine->lanes[i], wanted->port->queue))
+			return engine->lanes[i];
+	return NULL;
+}
+
+static void sort_lanes(struct reload *reload)
+{
+	const struct vd_plan *before = reload->before;
+	bool is_kept[UINT16_MAX + 1] = {false}; /* by queue */
+
+	for (unsigned i = 0; i < before->lane_count; i++) {
+		struct vd_lane *lane = before->lanes[i], *other = NULL;
+		bool is_queue = !strcmp(lane->port->operations->kind, "queue");
+
+		if (is_queue)
+			other = find_lane(reload->next, lane);
+		if (is_queue && !other) {
+			reload->removed[reload->removed_count++] = lane;
+			continue;
+		}
+		reload->kept_options[reload->kept_count] = other ? other->options : lane->options;
+		reload->kept[reload->kept_count++] = lane;
+		reload->has_lane[lane->index] = true;
+		if (other)
+			is_kept[other->port->queue] = true;
+		if (lane->index >= reload->lane_limit)
+			reload->lane_limit = lane->index + 1;
+	}
+	for (unsigned i = 0; i < reload->next->lane_count; i++)
+		if (!is_kept[reload->next->lanes[i]->port->queue])
+			reload->added[reload->added_count++] = reload->next->lanes[i];
+}
+
+/* An index that no lane has: those that go included, until they have gone. */
+static int choose_indices(struct reload *reload)
+{
+	unsigned index = 0;
+
+	for (unsigned i = 0; i < reload->added_count; i++, index++) {
+		while (index < VD_ENGINE_QUEUES_MAX && reload->engine->lanes[index])
+			index++;
+		if (index == VD_ENGINE_QUEUES_MAX)
+			return vd_error_set(reload->error, -E2BIG, "there would be more than %u queues, while old ones go and new "
+					    "ones come", VD_ENGINE_QUEUES_MAX);
+		reload->added[i]->index = index;
+		if (index >= reload->lane_limit)
+			reload->lane_limit = index + 1;
+	}
+	return 0;
+}
+
+/* ---- the kernel's side of queues that stay ---- */
+
+static struct vd_lane_settings settings_for(const struct reload *reload, const struct vd_chain *chain, unsigned kept,
+					    const struct vd_queue_options *options)
+{
+	struct vd_lane_settings settings;
+
+	vd_choose_settings(reload->engine, chain, reload->kept[kept], options, &settings);
+	return settings;
+}
+
+static bool is_same(const struct vd_port_settings *one, const struct vd_port_settings *other)
+{
+	return one->maxlen == other->maxlen && one->copy_range == other->copy_range && one->needs == other->needs &&
+	       one->fail_open == other->fail_open && one->fault_verdict == other->fault_verdict;
+}
+
+/* What both the functions before and those that come can work with. */
+static struct vd_port_settings for_both(const struct vd_port_settings *before, const struct vd_port_settings *after)
+{
+	struct vd_port_settings both = *after;
+
+	if (before->copy_range > both.copy_range)
+		both.copy_range = before->copy_range;
+	both.needs |= before->needs;
+	return both;
+}
+
+/* The caller holds the lane, or nothing has changed about room. */
+static int configure(struct vd_lane *lane, struct vd_port_settings *settings)
+{
+	settings->slot_room = lane->slots.room;
+	return lane->port->operations->reconfigure(lane->port, settings);
+}
+
+static int enlarge(struct reload *reload, struct vd_lane *lane, uint32_t copied)
+{
+	uint32_t room = vd_lane_room_for(lane, copied);
+
+	if (room <= lane->slots.room)
+		return 0;
+	vd_grace_wait(); /* who had not seen it held may still look at its slots */
+	if (vd_lane_enlarge(lane, room))
+		return vd_error_set(reload->error, -ENOMEM, "out of memory for the packets of queue %u", lane->port->queue);
+	return 0;
+}
+
+static int change_settings(struct reload *reload, struct vd_lane *lane, struct vd_port_settings *settings)
+{
+	int result = vd_lane_hold(reload->engine, lane, reload->error);
+
+	if (result)
+		return result;
+	result = enlarge(reload, lane, settings->copy_range);
+	if (!result) {
+		result = configure(lane, settings);
+		if (result)
+			vd_error_set(reload->error, result, "queue %u cannot be configured: %s", lane->port->queue, strerror(-result));
+	}
+	vd_lane_let_go(reload->engine, lane);
+	return result;
+}
+
+/* Until packets that had come with less are answered. If that takes too long, they are decided as they are. */
+static void wait_for_the_rest(struct reload *reload, struct vd_lane *lane)
+{
+	uint64_t end = vd_clock_ns() + CATCH_UP_NS_MAX, dispatched = 0;
+	bool has_caught_up = false;
+
+	while (!vd_engine_is_stopping(reload->engine) && vd_clock_ns() < end) {
+		if (!has_caught_up) {
+			has_caught_up = lane->port->operations->has_caught_up(lane->port);
+			dispatched = vd_tally_read(&lane->dispatched);
+		}
+		if (has_caught_up && atomic_load_explicit(&lane->finished, memory_order_acquire) >= dispatched)
+			return;
+		nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
+	}
+}
+
+/* Step 2. */
+static int prepare_for_both(struct reload *reload)
+{
+	int result = 0;
+
+	for (unsigned i = 0; i < reload->kept_count && !result; i++) {
+		struct vd_lane *lane = reload->kept[i];
+		struct vd_port_settings before = settings_for(reload, reload->before->chain, i, &lane->options).port;
+		struct vd_port_settings after = settings_for(reload, reload->next->chain, i, &reload->kept_options[i]).port;
+		struct vd_port_settings both = for_both(&before, &after);
+
+		if (!lane->port->operations->reconfigure || is_same(&before, &both))
+			continue;
+		result = change_settings(reload, lane, &both);
+		if (!result)
+			wait_for_the_rest(reload, lane);
+	}
+	return result;
+}
+
+/* Step 6, or the way back from 2. */
+static void settle_settings(struct reload *reload, bool is_undone)
+{
+	struct vd_error unheard;
+	struct vd_error *error = reload->error;
+
+	reload->error = &unheard; /* it works with more than it needs, too */
+	for (unsigned i = 0; i < reload->kept_count; i++) {
+		struct vd_lane *lane = reload->kept[i];
+		struct vd_port_settings before = settings_for(reload, reload->before->chain, i, &lane->options).port;
+		struct vd_port_settings after = settings_for(reload, reload->next->chain, i, &reload->kept_options[i]).port;
+		struct vd_port_settings both = for_both(&before, &after), *wanted = is_undone ? &before : &after;
+
+		if (lane->port->operations->reconfigure && !is_same(&both, wanted))
+			change_settings(reload, lane, wanted);
+		if (!is_undone) {
+			lane->options = reload->kept_options[i];
+			__atomic_store_n(&lane->copy_range, after.copy_range, __ATOMIC_RELAXED); /* for statistics */
+		}
+	}
+	reload->error = error;
+}
+
+/* ---- the steps ---- */
+
+static void let_all_go(struct reload *reload)
+{
+	while (reload->held) {
+		unsigned last = --reload->held;
+
+		vd_lane_let_go(reload->engine, last < reload->removed_count ? reload->removed[last] :
+									      reload->kept[last - reload->removed_count]);
+	}
+}
+
+/* Step 3. */
+static int hold(struct reload *reload)
+{
+	unsigned count = reload->removed_count;
+	int result = 0;
+
+	if (vd_chain_migrates(reload->before->chain, reload->next->chain))
+		count += reload->kept_count;
+	while (reload->held < count && !result) {
+		struct vd_lane *lane = reload->held < reload->removed_count ? reload->removed[reload->held] :
+									      reload->kept[reload->held - reload->removed_count];
+
+		result = vd_lane_hold(reload->engine, lane, reload->error);
+		reload->held += !result;
+	}
+	if (result)
+		let_all_go(reload);
+	return result;
+}
+
+/* Watching begins with the second lane. */
+static int watch(struct reload *reload)
+{
+	struct vd_watch *watch = &reload->engine->watch;
+	int result = 0;
+
+	if (reload->plan->lane_count > 1 && !vd_watch_is_on(watch))
+		result = vd_watch_open(watch, reload->plan->lanes, reload->plan->lane_count);
+	else if (vd_watch_is_on(watch))
+		for (unsigned i = 0; i < reload->added_count && !result; i++)
+			result = vd_watch_add(watch, reload->added[i]);
+	if (result)
+		vd_error_set(reload->error, result, "epoll cannot be set up: %s", strerror(-result));
+	return result;
+}
+
+static void make_plan(struct reload *reload)
+{
+	for (unsigned i = 0; i < reload->kept_count; i++)
+		vd_plan_add(reload->plan, reload->kept[i], &reload->kept_options[i]);
+	for (unsigned i = 0; i < reload->added_count; i++)
+		vd_plan_add(reload->plan, reload->added[i], &reload->added[i]->options);
+}
+
+/* What threads counted of a lane that had the same index. */
+static void forget_tallies(struct vd_engine *engine, unsigned index)
+{
+	for (unsigned i = 0; i < engine->worker_count; i++)
+		engine->workers[i].sender.tallies[index] = (struct vd_lane_tally){0};
+	for (unsigned i = 0; i < engine->writer_count; i++)
+		engine->writers[i].sender.tallies[index] = (struct vd_lane_tally){0};
+}
+
+static int open_added(struct reload *reload)
+{
+	int result = vd_check_lanes(reload->engine, reload->next->chain, reload->added, reload->added_count, reload->error);
+
+	if (!result)
+		result = vd_open_lanes(reload->engine, reload->next->chain, reload->added, reload->added_count, reload->error);
+	for (unsigned i = 0; i < reload->added_count && !result; i++)
+		forget_tallies(reload->engine, reload->added[i]->index);
+	return result;
+}
+
+static void close_added(struct reload *reload)
+{
+	for (unsigned i = 0; i < reload->added_count; i++) {
+		vd_watch_remove(&reload->engine->watch, reload->added[i]);
+		vd_close_lane(reload->engine, reload->added[i], true);
+	}
+}
+
+static void wait_for_visitors(struct vd_engine *engine)
+{
+	/* sequentially consistent: see vd_engine_visit() */
+	while (atomic_load_explicit(&engine->visitors, memory_order_seq_cst))
+		nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
+}
+
+/* Everybody finds out that there is another plan. */
+static void wake_all(struct vd_engine *engine, const struct vd_plan *plan)
+{
+	for (unsigned i = 0; i < plan->lane_count; i++) {
+		/* who watched them, or waited for one, may not do so any more */
+		atomic_store_explicit(&plan->lanes[i]->readable, true, memory_order_release);
+		vd_lane_wake(plan->lanes[i]);
+	}
+	vd_watch_wake(&engine->watch);
+	vd_parking_wake_all(&engine->parking);
+}
+
+/* Steps 4 and 5. */
+static void replace(struct reload *reload)
+{
+	struct vd_engine *engine = reload->engine, *next = reload->next;
+	struct vd_chain *old = reload->before->chain;
+	const char *name = "";
+	unsigned failed = 0;
+
+	if (reload->held > reload->removed_count)
+		failed = vd_chain_migrate(old, next->chain, reload->has_lane, &name);
+	for (unsigned i = 0; i < reload->added_count; i++) {
+		engine->lanes[reload->added[i]->index] = reload->added[i];
+		for (unsigned j = 0; j < next->lane_count; j++)
+			if (next->lanes[j] == reload->added[i])
+				next->lanes[j] = NULL;
+	}
+	vd_engine_publish(engine, reload->plan);
+	vd_grace_wait();
+	/* not earlier: somebody with the old functions could have read more, whose state has been taken over */
+	while (reload->held > reload->removed_count)
+		vd_lane_let_go(engine, reload->kept[--reload->held - reload->removed_count]);
+	wake_all(engine, reload->plan);
+	vd_chain_fold(old, next->chain);
+	wait_for_visitors(engine);
+	vd_chain_forget(next->chain);
+
+	for (unsigned i = 0; i < reload->removed_count; i++) {
+		struct vd_lane *lane = reload->removed[i];
+
+		vd_watch_remove(&engine->watch, lane);
+		vd_close_lane(engine, lane, true);
+		engine->lanes[lane->index] = NULL;
+		vd_lane_fini(lane);
+		free(lane);
+	}
+	vd_plan_destroy(reload->before);
+	engine->chain = next->chain;
+	next->chain = old; /* goes with it */
+	vd_chain_close(old);
+	if (failed)
+		vd_engine_log(engine, "note: function %s could not take over all of its state: it begins empty", name);
+}
+
+/* The options of queues that a later one begins with, and what notes are made by; threads read none of them. */
+static void take_options(struct vd_engine *engine, const struct vd_engine_options *options)
+{
+	engine->options.maxlen = options->maxlen;
+	engine->options.copy_range = options->copy_range;
+	engine->options.no_gso = options->no_gso;
+	engine->options.fail_open = options->fail_open;
+	engine->options.default_verdict = options->default_verdict;
+	engine->options.fault_verdict = options->fault_verdict;
+	engine->options.reject_rate = options->reject_rate;
+	engine->options.reject_mark = options->reject_mark;
+}
+
+static int keep_names(struct reload *reload)
+{
+	struct vd_chain *chain = reload->next->chain;
+
+	for (unsigned i = 0; i < chain->count; i++) {
+		chain->links[i].names = vd_names_keep(&reload->engine->names, &chain->links[i].function);
+		if (!chain->links[i].names)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int change(struct reload *reload)
+{
+	struct vd_engine *engine = reload->engine, *next = reload->next;
+	int result;
+
+	sort_lanes(reload);
+	result = choose_indices(reload);
+	if (!result)
+		result = vd_open_functions(engine, next->chain, reload->lane_limit, reload->error);
+	if (result)
+		return result;
+	result = keep_names(reload) || vd_chain_follow(reload->before->chain, next->chain) ? -ENOMEM : 0;
+	if (result)
+		return vd_error_set(reload->error, result, "out of memory");
+	make_plan(reload);
+	result = vd_open_answers(engine, &next->options, reload->plan, reload->error);
+	if (!result)
+		result = open_added(reload);
+	if (result)
+		return result;
+	result = watch(reload);
+	if (!result)
+		result = prepare_for_both(reload);
+	if (!result)
+		result = hold(reload);
+	if (result) {
+		settle_settings(reload, true);
+		close_added(reload);
+		return result;
+	}
+	replace(reload);
+	settle_settings(reload, false);
+	take_options(engine, &next->options);
+	vd_say_what_is_cut(engine, reload->plan);
+	return 0;
+}
+
+int vd_engine_reload(struct vd_engine *engine, struct vd_engine *next, struct vd_error *error)
+{
+	struct reload *reload = calloc(1, sizeof *reload);
+	int result;
+
+	if (!reload)
+		return vd_error_set(error, -ENOMEM, "out of memory");
+	*reload = (struct reload){.engine = engine, .next = next, .error = error};
+	pthread_mutex_lock(&engine->reloading);
+	reload->before = vd_engine_plan(engine);
+	result = check_what_cannot_change(reload);
+	if (!result && (!engine->may_reload || vd_engine_is_stopping(engine)))
+		result = vd_error_set(error, -ECANCELED, "it does not run");
+	if (!result) {
+		reload->plan = vd_plan_create(next->chain, &next->options);
+		result = reload->plan ? change(reload) : vd_error_set(error, -ENOMEM, "out of memory");
+		if (result)
+			vd_plan_destroy(reload->plan);
+	}
+	pthread_mutex_unlock(&engine->reloading);
+	free(reload);
+	return result;
+}
+
+void vd_reload_allow(struct vd_engine *engine)
+{
+	pthread_mutex_lock(&engine->reloading);
+	engine->may_reload = true;
+	pthread_mutex_unlock(&engine->reloading);
+}
+
 void vd_reload_forbid(struct vd_engine *engine)
 {
+	vd_engine_stop(engine); /* a reload that waits for something gives up */
 	pthread_mutex_lock(&engine->reloading);
 	engine->may_reload = false;
 	pthread_mutex_unlock(&engine->reloading);

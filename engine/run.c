@@ -180,6 +180,7 @@ static int run(struct vd_engine *engine, struct vd_error *error)
 	is_ready = tell_ready(engine);
 	if (is_ready) {
 		say_what_runs(engine);
+		vd_reload_allow(engine);
 		run_threads(engine);
 	}
 	vd_reload_forbid(engine);

@@ -59,6 +59,7 @@ struct vd_engine {
 	char *netns;
 	unsigned *cpus;
 	struct vd_chain *chain; /* of the plan, or what will be */
+	struct vd_names *names;
 
 	struct vd_lane *lanes[VD_ENGINE_QUEUES_MAX]; /* by index; until it runs the first ones */
 	unsigned lane_count;			     /* until it runs */
@@ -151,7 +152,17 @@ void vd_plan_add(struct vd_plan *plan, struct vd_lane *lane, const struct vd_que
 /* Not the functions and lanes. NULL is fine. */
 void vd_plan_destroy(struct vd_plan *plan);
 
-/* reload.c: waits for one that goes on, and there will be none from here on. */
+/*
+ * hold.c: from here on nobody reads the lane, and nothing of it is in flight; the caller has the reader's role. Not for threads of
+ * the engine. -ETIMEDOUT, -ECANCELED: then it is not held.
+ */
+int vd_lane_hold(struct vd_engine *engine, struct vd_lane *lane, struct vd_error *error);
+void vd_lane_let_go(struct vd_engine *engine, struct vd_lane *lane);
+
+/* reload.c: from here on one may come. */
+void vd_reload_allow(struct vd_engine *engine);
+
+/* Makes the engine stop, waits for one that goes on, and there will be none from here on. */
 void vd_reload_forbid(struct vd_engine *engine);
 
 /* A line for options.log. */

@@ -98,7 +98,7 @@ static void fill(struct vd_engine *engine, struct vd_lane *lane, struct vd_queue
 		.reads = vd_tally_read(&lane->reads),
 		.on_the_spot = vd_tally_read(&lane->on_the_spot),
 		.in_flight = dispatched > finished ? (uint32_t)(dispatched - finished) : 0,
-		.copy_range = lane->copy_range,
+		.copy_range = __atomic_load_n(&lane->copy_range, __ATOMIC_RELAXED),
 		.ended = atomic_load_explicit(&lane->ended, memory_order_relaxed),
 	};
 	for (unsigned i = 0; i < engine->worker_count; i++)
@@ -119,30 +119,13 @@ unsigned vd_engine_queue_stats(struct vd_engine *engine, struct vd_queue_stats *
 	return count;
 }
 
-static void fill_function(const struct vd_chain *chain, const struct vd_link *link, struct vd_function_stats *stats)
-{
-	*stats = (struct vd_function_stats){.name = link->function.name,
-					    .counter_count = link->counter_count,
-					    .counter_names = link->function.counters};
-	for (unsigned worker = 0; worker < chain->workers; worker++) {
-		const struct vd_link_tally *tally = link->tallies[worker];
-
-		stats->packets += vd_tally_read(&tally->packets);
-		stats->faults += vd_tally_read(&tally->faults);
-		for (unsigned verdict = 0; verdict < VD_VERDICT_COUNT; verdict++)
-			stats->verdicts[verdict] += vd_tally_read(&tally->verdicts[verdict]);
-		for (unsigned counter = 0; counter < link->counter_count; counter++)
-			stats->counters[counter] += vd_tally_read(&tally->context.counters[counter]);
-	}
-}
-
 unsigned vd_engine_function_stats(struct vd_engine *engine, struct vd_function_stats *stats, unsigned size)
 {
 	const struct vd_plan *plan = vd_engine_visit(engine);
 	unsigned count = plan && is_counting(engine) ? plan->chain->count : 0;
 
 	for (unsigned i = 0; i < count && i < size; i++)
-		fill_function(plan->chain, &plan->chain->links[i], &stats[i]);
+		vd_chain_stats(plan->chain, &plan->chain->links[i], &stats[i]);
 	vd_engine_end_visit(engine);
 	return count;
 }

@@ -44,6 +44,10 @@ int vd_watch_open(struct vd_watch *watch, struct vd_lane *const *lanes, unsigned
 		result = -errno;
 	for (unsigned i = 0; i < count && !result; i++)
 		result = vd_watch_add(watch, lanes[i]);
+	if (result && watch->epoll >= 0) {
+		close(watch->epoll);
+		watch->epoll = -1;
+	}
 	return result;
 }
 

@@ -22,6 +22,11 @@ struct vd_watch {
 	_Atomic bool watching;
 };
 
+static inline bool vd_watch_is_on(const struct vd_watch *watch)
+{
+	return watch->epoll >= 0;
+}
+
 /* It can be woken from now on. 0 or -errno. */
 int vd_watch_init(struct vd_watch *watch);
 

@@ -17,12 +17,12 @@
 
 static bool may_be_read(struct vd_engine *engine, struct vd_lane *lane)
 {
-	/* the next burst is to be decided on the spot, so the shared ones have to come to their end */
-	uint64_t most = vd_engine_is_crowded(engine, lane) ? 0 : vd_lane_full(lane) / 2;
-
-	return !atomic_load_explicit(&lane->ended, memory_order_acquire) &&
-	       !atomic_load_explicit(&lane->held, memory_order_acquire) &&
-	       atomic_load_explicit(&lane->readable, memory_order_acquire) && vd_lane_in_flight(lane) <= most;
+	/* acquire of `held`, pairs with the release in vd_lane_let_go(): its slots may be other ones */
+	if (atomic_load_explicit(&lane->ended, memory_order_acquire) || atomic_load_explicit(&lane->held, memory_order_acquire) ||
+	    !atomic_load_explicit(&lane->readable, memory_order_acquire))
+		return false;
+	/* crowded: the next burst is to be decided on the spot, so the shared ones have to come to their end */
+	return vd_lane_in_flight(lane) <= (vd_engine_is_crowded(engine, lane) ? 0 : vd_lane_full(lane) / 2);
 }
 
 static bool read_lane(struct vd_worker *worker, struct vd_lane *lane)

@@ -161,6 +161,23 @@ int vd_engine_run(struct vd_engine *engine, struct vd_error *error);
 void vd_engine_stop(struct vd_engine *engine);
 
 /*
+ * Changes a running engine into what `next` would be: an engine that was made like any other, and never run. Its functions take
+ * the place of those that decide, in one step: each packet is decided by the ones or the others. Queues that `next` has not
+ * are given back, as at a stop; new ones are bound; what others have for themselves, the default verdict, batch and
+ * batch_delay_us, reject_rate and reject_mark change. Packets go on to flow. A function may take over the state of
+ * the one before it, and does if it has a migrate(). Statistics of functions with the same name and counters go on.
+ *
+ * What cannot change: workers, writers, cpus, netns, packets_max, and captures, of which `next` must have none; log and ready stay
+ * those of `engine`. `next` is destroyed by the caller afterwards, however it ended.
+ *
+ * Any thread but those of the engine, one at a time, while vd_engine_run() runs. It returns when the old functions are closed, which
+ * takes as long as a packet may be with one. On an error nothing has changed: -EINVAL a function refuses its arguments,
+ * -ENOTSUP what cannot change, -EPERM as vd_engine_run(), -ETIMEDOUT a function has had a packet for 10 seconds, -ECANCELED
+ * it does not run (any more), -ENOMEM.
+ */
+int vd_engine_reload(struct vd_engine *engine, struct vd_engine *next, struct vd_error *error);
+
+/*
  * Leaving a queue to another process without losing a packet: whoever has a duplicate of its socket keeps the queue, and what waits
  * in it, alive (dup(2), SCM_RIGHTS, a service manager's store), until a vd_engine_add_queue_socket().
  *

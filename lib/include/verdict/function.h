@@ -106,6 +106,17 @@ struct vd_function {
 	 * one state's scope and in order. verdicts[] comes filled with VD_NEXT.
 	 */
 	void (*decide_burst)(struct vd_packet *const *packets, enum vd_verdict *verdicts, unsigned count, void *state);
+
+	/*
+	 * On a reload, for a function that takes the place of one with the same name, scope and state_format, which is not 0: takes
+	 * over what that one's state holds, so that a table is not rebuilt. Called once for what open() gave (state and old_state
+	 * NULL), then, for VD_SCOPE_WORKER and VD_SCOPE_FLOW, once for each pair of states; before the first packet, in the thread
+	 * that reloads, while nobody decides: packets wait for it, so move pointers rather than entries. What is left in the old
+	 * state is freed by its own close_state() and close() afterwards. 0, or -errno: this state begins empty, which is logged.
+	 * May be NULL.
+	 */
+	int (*migrate)(void *shared, void *state, void *old_shared, void *old_state);
+	uint32_t state_format; /* a number of your own for the layout of the state: another one when it changes */
 };
 
 /* The most packets that decide_burst() is given. */
