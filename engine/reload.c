@@ -36,7 +36,8 @@ struct reload {
 
 	/* queues, by where they come from and go to */
 	struct vd_lane *kept[VD_ENGINE_QUEUES_MAX];
-	struct vd_queue_options kept_options[VD_ENGINE_QUEUES_MAX]; /* what those are to have */
+	struct vd_queue_options kept_options[VD_ENGINE_QUEUES_MAX]; /* what those are to have ... */
+	struct vd_port_settings kept_before[VD_ENGINE_QUEUES_MAX], kept_after[VD_ENGINE_QUEUES_MAX]; /* ... for the kernel */
 	unsigned kept_count;
 	struct vd_lane *added[VD_ENGINE_QUEUES_MAX];
 	unsigned added_count;
@@ -134,13 +135,18 @@ static int choose_indices(struct reload *reload)
 
 /* ---- the kernel's side of queues that stay ---- */
 
-static struct vd_lane_settings settings_for(const struct reload *reload, const struct vd_chain *chain, unsigned kept,
-					    const struct vd_queue_options *options)
+static void choose_settings(struct reload *reload)
 {
 	struct vd_lane_settings settings;
 
-	vd_choose_settings(reload->engine, chain, reload->kept[kept], options, &settings);
-	return settings;
+	for (unsigned i = 0; i < reload->kept_count; i++) {
+		struct vd_lane *lane = reload->kept[i];
+
+		vd_choose_settings(reload->engine, reload->before->chain, lane, &lane->options, &settings);
+		reload->kept_before[i] = settings.port;
+		vd_choose_settings(reload->engine, reload->next->chain, lane, &reload->kept_options[i], &settings);
+		reload->kept_after[i] = settings.port;
+	}
 }
 
 static bool is_same(const struct vd_port_settings *one, const struct vd_port_settings *other)
@@ -150,9 +156,10 @@ static bool is_same(const struct vd_port_settings *one, const struct vd_port_set
 }
 
 /* What both the functions before and those that come can work with. */
-static struct vd_port_settings for_both(const struct vd_port_settings *before, const struct vd_port_settings *after)
+static struct vd_port_settings for_both(const struct reload *reload, unsigned kept)
 {
-	struct vd_port_settings both = *after;
+	const struct vd_port_settings *before = &reload->kept_before[kept];
+	struct vd_port_settings both = reload->kept_after[kept];
 
 	if (before->copy_range > both.copy_range)
 		both.copy_range = before->copy_range;
@@ -219,11 +226,9 @@ static int prepare_for_both(struct reload *reload)
 
 	for (unsigned i = 0; i < reload->kept_count && !result; i++) {
 		struct vd_lane *lane = reload->kept[i];
-		struct vd_port_settings before = settings_for(reload, reload->before->chain, i, &lane->options).port;
-		struct vd_port_settings after = settings_for(reload, reload->next->chain, i, &reload->kept_options[i]).port;
-		struct vd_port_settings both = for_both(&before, &after);
+		struct vd_port_settings both = for_both(reload, i);
 
-		if (!lane->port->operations->reconfigure || is_same(&before, &both))
+		if (!lane->port->operations->reconfigure || is_same(&reload->kept_before[i], &both))
 			continue;
 		result = change_settings(reload, lane, &both);
 		if (!result)
@@ -241,15 +246,14 @@ static void settle_settings(struct reload *reload, bool is_undone)
 	reload->error = &unheard; /* it works with more than it needs, too */
 	for (unsigned i = 0; i < reload->kept_count; i++) {
 		struct vd_lane *lane = reload->kept[i];
-		struct vd_port_settings before = settings_for(reload, reload->before->chain, i, &lane->options).port;
-		struct vd_port_settings after = settings_for(reload, reload->next->chain, i, &reload->kept_options[i]).port;
-		struct vd_port_settings both = for_both(&before, &after), *wanted = is_undone ? &before : &after;
+		struct vd_port_settings both = for_both(reload, i);
+		struct vd_port_settings *wanted = is_undone ? &reload->kept_before[i] : &reload->kept_after[i];
 
 		if (lane->port->operations->reconfigure && !is_same(&both, wanted))
 			change_settings(reload, lane, wanted);
 		if (!is_undone) {
 			lane->options = reload->kept_options[i];
-			__atomic_store_n(&lane->copy_range, after.copy_range, __ATOMIC_RELAXED); /* for statistics */
+			__atomic_store_n(&lane->copy_range, wanted->copy_range, __ATOMIC_RELAXED); /* for statistics */
 		}
 	}
 	reload->error = error;
@@ -440,6 +444,7 @@ static int change(struct reload *reload)
 	result = keep_names(reload) || vd_chain_follow(reload->before->chain, next->chain) ? -ENOMEM : 0;
 	if (result)
 		return vd_error_set(reload->error, result, "out of memory");
+	choose_settings(reload);
 	make_plan(reload);
 	result = vd_open_answers(engine, &next->options, reload->plan, reload->error);
 	if (!result)

@@ -51,6 +51,7 @@ static struct {
 	struct vd_engine_options options;
 	struct vd_port *ports[LANES_MAX];
 	unsigned lane_count;
+	bool migrates; /* or each generation has tables of its own */
 	_Atomic bool has_ended;
 	_Atomic unsigned complaints;
 	char first_complaint[256];
@@ -185,11 +186,14 @@ static const struct vd_function COMPARE = {
 /* Functions of that generation; 0: one of them will refuse. */
 static void add_functions(struct vd_engine *engine, unsigned generation)
 {
+	struct vd_function track_function = TRACK;
 	struct vd_error error;
 	char number[16];
 
+	if (!run.migrates)
+		track_function.state_format = 0;
 	snprintf(number, sizeof number, "%u", generation);
-	assert_int_equal(vd_engine_add_function(engine, &TRACK, generation ? number : "1", &error), 0);
+	assert_int_equal(vd_engine_add_function(engine, &track_function, generation ? number : "1", &error), 0);
 	assert_int_equal(vd_engine_add_function(engine, &COMPARE, generation ? number : "refuse", &error), 0);
 }
 
@@ -203,6 +207,7 @@ static void choose(uint64_t seed)
 	run.seed = seed;
 	run.random = seed;
 	sleepy = up_to(2) == 0;
+	run.migrates = up_to(1);
 	run.options = (struct vd_engine_options)VD_ENGINE_OPTIONS_INIT;
 	run.options.workers = 1 + up_to(3);
 	run.options.writers = up_to(2);
