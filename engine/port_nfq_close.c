@@ -4,6 +4,7 @@
  * counts are made exact.
  */
 #include <errno.h>
+#include <linux/netfilter/nfnetlink_queue.h>
 #include <stdlib.h>
 
 #include "engine/port_nfq.h"
@@ -55,14 +56,23 @@ static uint32_t last_id(const struct nfq_port *nfq)
 	return nfq->id_last + nfq->counters.receive_buffer / (uint32_t)vd_nfq_truesize(0);
 }
 
-static void accept_rest(struct nfq_port *nfq, struct rest *rest)
+/*
+ * Packets that come from here on find the queue full, and pass: otherwise those that come between the last one that is accepted
+ * and the end of the queue would be dropped with it.
+ */
+static void let_new_ones_pass(struct nfq_port *nfq)
 {
-	uint32_t last = last_id(nfq);
+	const struct vd_nfq_settings full = {.queue = nfq->nfq.queue, .maxlen = 0, .copy_range = nfq->settings.copy_range,
+					     .copy_mode = NFQNL_COPY_PACKET, .flags = NFQA_CFG_F_FAIL_OPEN};
+
+	if (nfq->known_flags & NFQA_CFG_F_FAIL_OPEN)
+		vd_nfq_configure(&nfq->nfq, &full, false);
+}
+
+static void accept_up_to(struct nfq_port *nfq, struct rest *rest, uint32_t last)
+{
 	int received;
 
-	nfq->is_settling = true;
-	nfq->id_settled = nfq->id_last;
-	vd_nfq_batch_reset(&rest->batch);
 	while ((int32_t)(last - nfq->id_last) > 0 && (received = receive_rest(nfq, rest)) > 0) {
 		for (int i = 0; i < received; i++) {
 			rest->packets[i]->verdict = VD_ACCEPT;
@@ -73,6 +83,16 @@ static void accept_rest(struct nfq_port *nfq, struct rest *rest)
 			return;
 		vd_tally_add(&nfq->counters.left_accepted, (unsigned)received);
 	}
+}
+
+static void accept_rest(struct nfq_port *nfq, struct rest *rest)
+{
+	nfq->is_settling = true;
+	nfq->id_settled = nfq->id_last;
+	vd_nfq_batch_reset(&rest->batch);
+	accept_up_to(nfq, rest, last_id(nfq));
+	let_new_ones_pass(nfq); /* not earlier: they overtake those that wait */
+	accept_up_to(nfq, rest, last_id(nfq));
 }
 
 /* Counts what was on the socket when the queue was given back: the kernel has dropped it. */

@@ -467,7 +467,10 @@ static void stops_from_a_signal_handler(void **state)
 	assert_int_equal(load_receiver_stop(receiver).duplicates, 0);
 }
 
-/* At any moment under load: all that was read is answered, and what was answered is what arrived. */
+/*
+ * At any moment under load: all that was read is answered, and what was answered is what arrived. At the end of a queue whose
+ * packets are accepted, those that come last pass it, and nobody knows of them.
+ */
 static void stops_under_load(void **state)
 {
 	uint64_t accepted = 0;
@@ -490,7 +493,7 @@ static void stops_under_load(void **state)
 
 		options.workers = 1 + i % 4;
 		options.writers = i / 4 % 3;
-		options.fault_verdict = i % 2 ? VD_ACCEPT : VD_DROP;
+		options.fault_verdict = i < 25 ? VD_DROP : VD_ACCEPT;
 		load_engine_create(&engine, &options, NULL, QUEUE, 1 + i % 3);
 		load_engine_launch(&engine);
 		if (i % 10) /* else at once, maybe before it runs */
@@ -505,16 +508,19 @@ static void stops_under_load(void **state)
 		assert_int_equal(stats.received, load_verdicts(&stats));
 		assert_int_equal(stats.in_flight, 0);
 		assert_int_equal(stats.flushed + stats.refused + stats.socket_dropped, 0);
-		assert_int_equal(i % 2 ? 0 : stats.left_accepted, 0);
+		assert_int_equal(i < 25 ? stats.left_accepted : stats.left_dropped, 0);
 		accepted += stats.verdicts[VD_ACCEPT] + stats.left_accepted;
-		assert_int_equal(load_receiver_wait(receiver, accepted, 2000), accepted);
+		if (i < 25)
+			assert_int_equal(load_receiver_wait(receiver, accepted, 2000), accepted);
+		else
+			assert_true(load_receiver_wait(receiver, accepted, 2000) >= accepted);
 		load_engine_destroy(&engine);
 	}
 	load_sender_stop(&sender);
 	load_sender_close(&sender);
 	arrived = load_receiver_stop(receiver);
-	assert_int_equal(arrived.received, accepted);
-	assert_int_equal(arrived.disordered, 0);
+	assert_in_range(arrived.received, accepted, accepted + accepted / 10);
+	assert_true(arrived.disordered <= arrived.received - accepted); /* what passes overtakes what is still being accepted */
 	assert_int_equal(arrived.duplicates, 0);
 	assert_int_equal(arrived.lost, 0);
 	assert_true(accepted > 50);
