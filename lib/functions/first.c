@@ -224,6 +224,15 @@ static inline __attribute__((always_inline)) void prefetch_flow(const struct buc
 		}
 }
 
+/* A few milliseconds late, and no system call. */
+static uint32_t clock_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (uint32_t)(now.tv_sec * UINT64_C(1000)) + (uint32_t)(now.tv_nsec / 1000000);
+}
+
 /*
  * One look at the clock for the whole burst. What it needs is on its way from memory before it is needed: first all buckets,
  * then, by what is in them, all flows.
@@ -232,11 +241,7 @@ static void decide_burst(struct vd_packet *const *packets, enum vd_verdict *verd
 {
 	struct table *table = state;
 	struct bucket *buckets[VD_BURST_MAX];
-	struct timespec now;
-	uint32_t now_ms;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now); /* a few ms late, and no system call */
-	now_ms = (uint32_t)(now.tv_sec * UINT64_C(1000)) + (uint32_t)(now.tv_nsec / 1000000);
+	uint32_t now_ms = clock_ms();
 
 	for (unsigned i = 0; i < count; i++) {
 		buckets[i] = find_bucket(table, vd_packet_flow_hash(packets[i]));
@@ -355,7 +360,43 @@ static void close_state(void *shared, void *state)
 	free(table);
 }
 
+/* One flow of another table; where its bucket is full, the one that was seen last stays. */
+static void adopt_flow(struct table *table, const struct bucket *from, unsigned way)
+{
+	struct bucket *bucket = find_bucket(table, from->tags[way]);
+	unsigned place = choose_place(bucket, clock_ms());
+
+	if (bucket->tags[place] && (int32_t)(from->seen_ms[way] - bucket->seen_ms[place]) < 0)
+		return;
+	bucket->tags[place] = from->tags[way];
+	bucket->seen_ms[place] = from->seen_ms[way];
+	bucket->flows[place] = from->flows[way];
+}
+
+/* A table of the same size is handed over; of another one, as where a queue was added, flows are moved one by one. */
+static int migrate(void *shared, void *state, void *old_shared, void *old_state)
+{
+	struct table *table = state, *old = old_state;
+	struct bucket *buckets;
+
+	(void)shared;
+	(void)old_shared;
+	if (!table)
+		return 0;
+	if (table->bucket_count == old->bucket_count) {
+		buckets = table->buckets;
+		table->buckets = old->buckets;
+		old->buckets = buckets;
+		return 0;
+	}
+	for (uint32_t i = 0; i < old->bucket_count; i++)
+		for (unsigned way = 0; way < WAYS; way++)
+			if (old->buckets[i].tags[way])
+				adopt_flow(table, &old->buckets[i], way);
+	return 0;
+}
+
 VD_FUNCTION(.name = "first", .summary = "takes a flow out of the queue after its first N packets",
 	    .usage = "N[,mark=VALUE[/MASK]][,flows=COUNT][,idle=SECONDS]", .bytes = VD_HEADERS, .scope = VD_SCOPE_FLOW,
 	    .counters = counters, .open = open_first, .close = free, .open_state = open_state, .close_state = close_state,
-	    .decide_burst = decide_burst);
+	    .decide_burst = decide_burst, .migrate = migrate, .state_format = 1);

@@ -425,6 +425,60 @@ static void test_a_burst_is_in_order(void **cmocka)
 	function_host_close(&host);
 }
 
+/* A reload: the flows that the one before knew are known, whatever the size of the table. */
+static void test_a_successor_knows_the_flows(void **cmocka)
+{
+	static const char *const successors[] = {"2,flows=4096", "2,flows=1024", "2,flows=65536"};
+	enum { FLOWS = 100 };
+
+	(void)cmocka;
+	for (unsigned i = 0; i < sizeof successors / sizeof *successors; i++) {
+		struct function_host old, new;
+
+		assert_int_equal(function_host_open(&old, "first", "1,flows=4096", 1), 0);
+		for (uint16_t flow = 0; flow < FLOWS; flow++) {
+			put_udp(1, (uint16_t)(1000 + flow), 2, 2000);
+			assert_int_equal(decide(&old), VD_NEXT);
+		}
+		assert_int_equal(function_host_open(&new, "first", successors[i], 1), 0);
+		assert_int_not_equal(new.function->state_format, 0);
+		assert_int_equal(new.function->migrate(new.shared, NULL, old.shared, NULL), 0);
+		assert_int_equal(new.function->migrate(new.shared, new.states[0], old.shared, old.states[0]), 0);
+		function_host_close(&old);
+		for (uint16_t flow = 0; flow < FLOWS; flow++) { /* of two that pass, one has */
+			put_udp(1, (uint16_t)(1000 + flow), 2, 2000);
+			assert_int_equal(decide(&new), VD_NEXT);
+			assert_int_equal(decide(&new), VD_ACCEPT);
+		}
+		assert_int_equal(function_host_counter(&new, "flows"), 0);
+		function_host_close(&new);
+	}
+}
+
+/* Into a table that is too small: those that were seen last are kept. */
+static void test_a_smaller_successor_keeps_the_latest(void **cmocka)
+{
+	struct timespec tick = {.tv_nsec = 20000000}; /* a few of the coarse clock's */
+	struct function_host old, new;
+
+	(void)cmocka;
+	assert_int_equal(function_host_open(&old, "first", "1,flows=4096", 1), 0);
+	for (uint16_t flow = 0; flow < 16; flow++) {
+		put_udp(1, (uint16_t)(1000 + flow), 2, 2000);
+		decide(&old);
+		if (flow == 7)
+			nanosleep(&tick, NULL);
+	}
+	assert_int_equal(function_host_open(&new, "first", "1,flows=8", 1), 0);
+	assert_int_equal(new.function->migrate(new.shared, new.states[0], old.shared, old.states[0]), 0);
+	for (uint16_t flow = 8; flow < 16; flow++) {
+		put_udp(1, (uint16_t)(1000 + flow), 2, 2000);
+		assert_int_equal(decide(&new), VD_ACCEPT);
+	}
+	function_host_close(&old);
+	function_host_close(&new);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -441,6 +495,8 @@ int main(void)
 		cmocka_unit_test(test_many_flows_do_not_grow),
 		cmocka_unit_test(test_a_table_at_half_its_size_forgets_nearly_nothing),
 		cmocka_unit_test(test_a_burst_is_in_order),
+		cmocka_unit_test(test_a_successor_knows_the_flows),
+		cmocka_unit_test(test_a_smaller_successor_keeps_the_latest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -45,6 +46,81 @@ static void show(struct vd_daemon *daemon, double seconds)
 	*before = *now;
 }
 
+/* ---- reload ---- */
+
+static void say_how_it_went(int result, const struct vd_error *error)
+{
+	char line[sizeof error->text + 64];
+
+	if (!result) {
+		vd_daemon_say(NULL, "reloaded: the new configuration is in effect");
+		return;
+	}
+	snprintf(line, sizeof line, "not reloaded, the old configuration goes on: %s", error->text);
+	vd_daemon_say(NULL, line);
+}
+
+int vd_daemon_reload(struct vd_daemon *daemon, struct vd_error *error)
+{
+	int result;
+
+	pthread_mutex_lock(&daemon->reloading);
+	if (daemon->reload) {
+		result = daemon->reload(daemon->reload_argument, error);
+	} else {
+		result = -ENOENT;
+		snprintf(error->text, sizeof error->text, "there is no file to read again: it runs without --config");
+	}
+	say_how_it_went(result, error);
+	pthread_mutex_unlock(&daemon->reloading);
+	return result;
+}
+
+/* What a signal's reload is about: one that comes while it goes on is served behind it, since the file may be another by then. */
+enum { NO_RELOAD, RELOADING, RELOADING_AGAIN };
+
+static void *reload_main(void *argument)
+{
+	struct vd_daemon *daemon = argument;
+	struct vd_error error;
+	int state;
+
+	do {
+		vd_daemon_reload(daemon, &error);
+		state = RELOADING;
+		/* acquire and release: the next thread is made by who finds NO_RELOAD, and joins this one */
+		if (atomic_compare_exchange_strong(&daemon->reloader_state, &state, NO_RELOAD))
+			return NULL;
+		atomic_store(&daemon->reloader_state, RELOADING);
+	} while (true);
+}
+
+static void join_reloader(struct vd_daemon *daemon)
+{
+	if (daemon->has_reloader)
+		pthread_join(daemon->reloader, NULL);
+	daemon->has_reloader = false;
+}
+
+static void reload_by_signal(struct vd_daemon *daemon)
+{
+	int state;
+
+	do {
+		state = RELOADING;
+		if (atomic_compare_exchange_strong(&daemon->reloader_state, &state, RELOADING_AGAIN) || state == RELOADING_AGAIN)
+			return;
+	} while (!atomic_compare_exchange_strong(&daemon->reloader_state, &state, RELOADING));
+	join_reloader(daemon); /* it has ended */
+	daemon->has_reloader = !pthread_create(&daemon->reloader, NULL, reload_main, daemon);
+	if (!daemon->has_reloader) {
+		atomic_store(&daemon->reloader_state, NO_RELOAD);
+		vd_daemon_say(NULL, "not reloaded: no thread can be made for it");
+	}
+}
+
+/* ---- run ---- */
+
 /* A second request to stop, while the first is still being served: somebody does not want to wait. */
 static void take_signal(struct vd_daemon *daemon, int signals, bool *has_stopped)
 {
@@ -52,6 +128,11 @@ static void take_signal(struct vd_daemon *daemon, int signals, bool *has_stopped
 
 	if (read(signals, &info, sizeof info) != (ssize_t)sizeof info)
 		return;
+	if (info.ssi_signo == SIGHUP && daemon->reload) {
+		if (!*has_stopped)
+			reload_by_signal(daemon);
+		return;
+	}
 	if (*has_stopped) {
 		vd_daemon_say(NULL, "stopped a second time before all packets were answered: leaving now, the kernel drops them");
 		_exit(1);
@@ -98,10 +179,12 @@ int vd_daemon_run(struct vd_daemon *daemon)
 	sigset_t set;
 	int signals;
 
+	pthread_mutex_init(&daemon->reloading, NULL);
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
-	if (!sigaction(SIGHUP, NULL, &hangup) && hangup.sa_handler != SIG_IGN) /* nohup(1) means it */
+	/* nohup(1) means it; but who has a file to read again is asked for that */
+	if (daemon->reload || (!sigaction(SIGHUP, NULL, &hangup) && hangup.sa_handler != SIG_IGN))
 		sigaddset(&set, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signals = signalfd(-1, &set, SFD_CLOEXEC);
@@ -112,6 +195,8 @@ int vd_daemon_run(struct vd_daemon *daemon)
 	}
 	wait_until_ended(daemon, signals);
 	pthread_join(thread, NULL);
+	join_reloader(daemon);
+	pthread_mutex_destroy(&daemon->reloading);
 	close(signals);
 	close(daemon->ended);
 	if (daemon->result) {

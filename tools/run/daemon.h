@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * `verdict run` while it runs: the engine has a thread of its own; the first thread waits for signals, for the end, and for the
- * next second to report.
+ * next second to report. A reload that SIGHUP asks for has a thread too: it can take a while, and must not keep a stop waiting.
  */
 #ifndef VERDICT_TOOLS_DAEMON_H
 #define VERDICT_TOOLS_DAEMON_H
+
+#include <pthread.h>
+#include <stdatomic.h>
 
 #include "tools/config/values.h"
 #include "tools/stats.h"
@@ -14,16 +17,28 @@ struct vd_daemon {
 	uint64_t seconds; /* until it stops by itself; 0: never */
 	enum vd_stats_form stats;
 	bool stats_are_asked_for; /* each second, also where nobody looks on */
+	int (*reload)(void *argument, struct vd_error *error); /* for vd_daemon_reload(); NULL: SIGHUP ends it */
+	void *reload_argument;
 
 	/* its own */
 	struct vd_error error;
 	int result;
 	int ended; /* an eventfd: the engine's thread has come to its end */
 	struct vd_snapshot snapshots[2];
+	pthread_mutex_t reloading;
+	pthread_t reloader; /* for SIGHUP */
+	bool has_reloader;
+	_Atomic int reloader_state;
 };
 
 /* Until the engine's end. Returns the exit code; what went wrong has been said. */
 int vd_daemon_run(struct vd_daemon *daemon);
+
+/*
+ * Reads the configuration again, and says how that went. Any thread, while vd_daemon_run() runs; one waits for the other. 0 or
+ * -errno: nothing has changed.
+ */
+int vd_daemon_reload(struct vd_daemon *daemon, struct vd_error *error);
 
 /* A line on standard error, as struct vd_engine_options wants its log. */
 void vd_daemon_say(void *unused, const char *line);

@@ -7,14 +7,12 @@
 #include <stdlib.h>
 
 #include "tools/commands.h"
-#include "tools/config/config.h"
 #include "tools/options.h"
 #include "tools/run/daemon.h"
+#include "tools/run/reload.h"
 
 struct run {
-	struct vd_settings command; /* what the command line says */
-	struct vd_config config;    /* and what the file says; then both */
-	const char *config_path;    /* NULL: no file */
+	struct vd_source source;
 	struct vd_error error;
 	struct vd_daemon daemon;
 };
@@ -100,7 +98,7 @@ static int read_key(struct run *run, enum vd_key key, const char *text)
 	char name[32];
 
 	snprintf(name, sizeof name, "--%s", vd_key_name(key));
-	return vd_setting_read(&run->command.general[key], key, name, text ? text : "yes", &(struct vd_origin){0}, &run->error);
+	return vd_setting_read(&run->source.command.general[key], key, name, text ? text : "yes", &(struct vd_origin){0}, &run->error);
 }
 
 static bool read_option(void *argument, int option, const char *text)
@@ -111,13 +109,13 @@ static bool read_option(void *argument, int option, const char *text)
 
 	switch (option) {
 	case OPTION_CONFIG:
-		run->config_path = text;
+		run->source.config_path = text;
 		return true;
 	case OPTION_QUEUE:
-		result = vd_settings_add_queues(&run->command, "--queue", text, NULL, &here, &run->error);
+		result = vd_settings_add_queues(&run->source.command, "--queue", text, NULL, &here, &run->error);
 		break;
 	case OPTION_FUNCTION:
-		result = vd_settings_add_function(&run->command, "--function", text, &here, &run->error);
+		result = vd_settings_add_function(&run->source.command, "--function", text, &here, &run->error);
 		break;
 	case OPTION_NO_GSO:
 		result = read_key(run, VD_KEY_GSO, "no");
@@ -134,21 +132,15 @@ static bool read_option(void *argument, int option, const char *text)
 }
 
 /* The file, and the command line over it. Returns the exit code. */
-static int read_config(struct run *run)
+static int read_source(struct run *run)
 {
-	if (run->config_path && vd_config_read(&run->config, run->config_path, &run->error)) {
+	int result = vd_source_read(&run->source, &run->error);
+
+	if (result)
 		vd_daemon_say(NULL, run->error.text);
-		return EXIT_USAGE;
-	}
-	vd_settings_overlay(&run->config.settings, &run->command);
-	if (run->config.settings.queue_count)
-		return 0;
-	if (run->config_path) {
-		fprintf(stderr, "verdict: %s: there is no queue to read: write queue N into it, or say --queue N\n", run->config_path);
-		return EXIT_USAGE;
-	}
-	fprintf(stderr, "verdict: run needs a queue to read: --queue N\n");
-	return vd_option_usage("run");
+	if (result == -ENOKEY && !run->source.config_path)
+		return vd_option_usage("run");
+	return result ? EXIT_USAGE : 0;
 }
 
 /* 0 go on, -1 help was given, otherwise the exit code. */
@@ -162,15 +154,22 @@ static int read_options(struct run *run, int argc, char **argv)
 		fprintf(stderr, "verdict: run takes options only, not '%s'\n", argv[optind]);
 		return vd_option_usage("run");
 	}
-	return read_config(run);
+	return read_source(run);
+}
+
+static int reload(void *argument, struct vd_error *error)
+{
+	struct run *run = argument;
+
+	return vd_source_reload(&run->source, run->daemon.engine, vd_daemon_say, error);
 }
 
 /* Everything that can be refused before a queue is bound. Returns the exit code. */
 static int prepare(struct run *run)
 {
-	const struct vd_setting *general = run->config.settings.general;
+	const struct vd_setting *general = run->source.config->settings.general;
 	struct vd_daemon *daemon = &run->daemon;
-	int result = vd_settings_engine(&run->config.settings, vd_daemon_say, &daemon->engine, &run->error);
+	int result = vd_settings_engine(&run->source.config->settings, vd_daemon_say, &daemon->engine, &run->error);
 
 	if (result) {
 		vd_daemon_say(NULL, run->error.text);
@@ -179,6 +178,10 @@ static int prepare(struct run *run)
 	daemon->seconds = general[VD_KEY_FOR].is_given ? general[VD_KEY_FOR].number : 0;
 	daemon->stats_are_asked_for = general[VD_KEY_STATS].is_given;
 	daemon->stats = daemon->stats_are_asked_for ? (enum vd_stats_form)general[VD_KEY_STATS].number : VD_STATS_TEXT;
+	if (run->source.config_path) {
+		daemon->reload = reload;
+		daemon->reload_argument = run;
+	}
 	return 0;
 }
 
@@ -197,7 +200,7 @@ int verdict_run(int argc, char **argv)
 	if (!result)
 		result = vd_daemon_run(&run->daemon);
 	vd_engine_destroy(run->daemon.engine);
-	vd_config_fini(&run->config);
+	vd_source_fini(&run->source);
 	free(run);
 	return result < 0 ? 0 : result;
 }

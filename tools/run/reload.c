@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/run/reload.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/error.h"
+
+/* What the program itself has made of these lasts as long as it runs; the engine knows its own. */
+static const enum vd_key LASTING[] = {VD_KEY_FOR, VD_KEY_STATS};
+
+static void free_config(struct vd_config *config)
+{
+	if (config)
+		vd_config_fini(config);
+	free(config);
+}
+
+static int read_both(const struct vd_source *source, struct vd_config **config, struct vd_error *error)
+{
+	int result;
+
+	*config = calloc(1, sizeof **config);
+	if (!*config)
+		return vd_error_set(error, -ENOMEM, "out of memory");
+	result = source->config_path ? vd_config_read(*config, source->config_path, error) : 0;
+	if (!result) {
+		vd_settings_overlay(&(*config)->settings, &source->command);
+		if (!(*config)->settings.queue_count)
+			result = source->config_path ?
+					 vd_error_set(error, -ENOKEY, "%s: there is no queue to read: write queue N into it, or "
+						      "say --queue N", source->config_path) :
+					 vd_error_set(error, -ENOKEY, "run needs a queue to read: --queue N");
+	}
+	if (result) {
+		free_config(*config);
+		*config = NULL;
+	}
+	return result;
+}
+
+int vd_source_read(struct vd_source *source, struct vd_error *error)
+{
+	return read_both(source, &source->config, error);
+}
+
+void vd_source_fini(struct vd_source *source)
+{
+	free_config(source->config);
+	source->config = NULL;
+}
+
+static bool is_same(const struct vd_setting *one, const struct vd_setting *other)
+{
+	if (one->is_given != other->is_given || one->number != other->number)
+		return false;
+	return one->text && other->text ? !strcmp(one->text, other->text) : one->text == other->text;
+}
+
+static int check_lasting(const struct vd_settings *before, const struct vd_settings *after, struct vd_error *error)
+{
+	for (size_t i = 0; i < sizeof LASTING / sizeof *LASTING; i++) {
+		const struct vd_setting *was = &before->general[LASTING[i]], *is = &after->general[LASTING[i]];
+
+		if (!is_same(was, is))
+			return vd_origin_error(error, is->is_given ? &is->origin : &was->origin, -ENOTSUP,
+					       "%s cannot change while it runs: restart it for that", vd_key_name(LASTING[i]));
+	}
+	return 0;
+}
+
+int vd_source_reload(struct vd_source *source, struct vd_engine *engine, void (*log)(void *log_argument, const char *line),
+		     struct vd_error *error)
+{
+	struct vd_config *config;
+	struct vd_engine *next = NULL;
+	int result;
+
+	if (!source->config_path)
+		return vd_error_set(error, -ENOENT, "there is no file to read again: it runs without --config");
+	result = read_both(source, &config, error);
+	if (result)
+		return result;
+	result = check_lasting(&source->config->settings, &config->settings, error);
+	if (!result)
+		result = vd_settings_engine(&config->settings, log, &next, error);
+	if (!result)
+		result = vd_engine_reload(engine, next, error);
+	vd_engine_destroy(next);
+	if (result) {
+		free_config(config);
+		return result;
+	}
+	free_config(source->config);
+	source->config = config;
+	return 0;
+}
