@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "engine/error.h"
+#include "engine/library.h"
 #include "engine/object.h"
 
 #define PATH_VARIABLE "VERDICT_FUNCTION_PATH"
@@ -165,7 +166,7 @@ int vd_load_function(const char *specification, struct vd_loaded *loaded, struct
 		return result;
 	if (vd_object_is_cut_short(path))
 		return vd_error_set(error, -ENOEXEC, "function file %s cannot be loaded: it is cut short; build or copy it again", path);
-	loaded->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	loaded->library = vd_library_open(path);
 	if (!loaded->library)
 		return vd_error_set(error, -ENOEXEC, "function file %s cannot be loaded: %s", path, dlerror());
 	loaded->function = dlsym(loaded->library, "vd_function");
