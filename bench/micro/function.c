@@ -5,6 +5,7 @@
 #include "engine/slots.h"
 
 static struct vd_chain chain;
+static struct vd_names *names;
 static struct vd_slot slots[VD_BURST_MAX];
 static struct vd_packet *packets[VD_BURST_MAX];
 
@@ -44,7 +45,7 @@ bool call_open(const struct call_shape *shape)
 		packets[i] = &slots[i].packet;
 	}
 	for (unsigned i = 0; i < shape->functions; i++)
-		if (vd_chain_add(&chain, &function, "", NULL, &error))
+		if (vd_chain_add(&chain, &names, &function, "", NULL, &error))
 			return false;
 	return !vd_chain_open(&chain, 1, 1, shape->shards, &error);
 }
@@ -52,6 +53,7 @@ bool call_open(const struct call_shape *shape)
 void call_close(void)
 {
 	vd_chain_fini(&chain);
+	vd_names_free(&names);
 }
 
 void call_decide(unsigned count)
