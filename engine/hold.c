@@ -22,14 +22,16 @@ static bool wait_until(struct vd_engine *engine, struct vd_lane *lane, bool (*is
 {
 	uint64_t end = vd_clock_ns() + HOLD_NS_MAX;
 
-	for (unsigned looks = 0; !is_true(lane); looks++) {
-		if (vd_engine_is_stopping(engine) || vd_clock_ns() > end)
+	for (unsigned looks = 0; !vd_engine_is_stopping(engine); looks++) {
+		if (is_true(lane))
+			return true;
+		if (vd_clock_ns() > end)
 			return false;
 		if (looks % LOOKS_BETWEEN_WAKES == 0)
 			vd_lane_wake(lane);
 		nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
 	}
-	return true;
+	return false;
 }
 
 static bool take_reading(struct vd_lane *lane)

@@ -202,21 +202,21 @@ static int change_settings(struct reload *reload, struct vd_lane *lane, struct v
 	return result;
 }
 
-/* Until packets that had come with less are answered. If that takes too long, they are decided as they are. */
-static void wait_for_the_rest(struct reload *reload, struct vd_lane *lane)
+/*
+ * Until packets that had come with less are answered: when all are received, those that somebody still has are waited for. If it
+ * takes too long until they are received, they are decided as they are.
+ */
+static int wait_for_the_rest(struct reload *reload, struct vd_lane *lane)
 {
-	uint64_t end = vd_clock_ns() + CATCH_UP_NS_MAX, dispatched = 0;
-	bool has_caught_up = false;
+	uint64_t end = vd_clock_ns() + CATCH_UP_NS_MAX;
+	int result;
 
-	while (!vd_engine_is_stopping(reload->engine) && vd_clock_ns() < end) {
-		if (!has_caught_up) {
-			has_caught_up = lane->port->operations->has_caught_up(lane->port);
-			dispatched = vd_tally_read(&lane->dispatched);
-		}
-		if (has_caught_up && atomic_load_explicit(&lane->finished, memory_order_acquire) >= dispatched)
-			return;
+	while (!lane->port->operations->has_caught_up(lane->port) && !vd_engine_is_stopping(reload->engine) && vd_clock_ns() < end)
 		nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
-	}
+	result = vd_lane_hold(reload->engine, lane, reload->error);
+	if (!result)
+		vd_lane_let_go(reload->engine, lane);
+	return result;
 }
 
 /* Step 2. */
@@ -232,7 +232,7 @@ static int prepare_for_both(struct reload *reload)
 			continue;
 		result = change_settings(reload, lane, &both);
 		if (!result)
-			wait_for_the_rest(reload, lane);
+			result = wait_for_the_rest(reload, lane);
 	}
 	return result;
 }
