@@ -244,8 +244,8 @@ $(IPQ_TESTS): $(IPQ_STATIC) $(OUT)/libipq.so | $(IPQ_PROGRAMS)
 
 # what reads configurations, without the program around it
 CONFIG_OBJECTS := $(call object,$(CONFIG_SOURCES))
-$(OUT)/test/unit/test_config: TEST_LIBS = $(CONFIG_OBJECTS)
-$(OUT)/test/unit/test_config: $(CONFIG_OBJECTS)
+$(OUT)/test/unit/test_config $(OUT)/test/unit/test_rules: TEST_LIBS = $(CONFIG_OBJECTS)
+$(OUT)/test/unit/test_config $(OUT)/test/unit/test_rules: $(CONFIG_OBJECTS)
 
 $(OUT)/test/%: $(OUT)/obj/test/%.o $(SUPPORT_OBJECTS) $(LIB_STATIC)
 	@mkdir -p $(@D)

@@ -69,7 +69,7 @@ expect_output ' -F _verdict verdict$' "it completes for verdict" complete -p ver
 
 commands=$("$verdict" --help | sed -n 's/^  \([a-z]\{1,\}\)  *[a-z].*/\1/p' | grep -vx 'verdict\|iptables' | sort)
 expect_words "$(printf '%s\n' --help --version "$commands" | sort | paste -sd ' ')" "the commands are those of --help" ''
-expect_words run "a command's beginning" ru
+expect_words 'rules run' "a command's beginning" ru
 expect_words '' "nothing for a command that is none" no-such-command --
 
 for command in $commands; do
@@ -156,6 +156,18 @@ expect_words 'deeper old.json' "bench --json: files" bench --json ''
 expect_words 'old.json' "bench --json=" bench --json '=' o
 expect_words '' "bench --rate: numbers" bench --rate ''
 
+# ---- rules ----
+
+expect_words 'forward input output postrouting prerouting' "rules --hook" rules --hook ''
+expect_words 'input,forward' "rules --hook: another one behind a comma" rules --hook input,f
+expect_words 'output' "rules --hook=" rules --hook '=' o
+expect_words 'both ipv4 ipv6' "rules --family" rules --family ''
+expect_words 'iptables-legacy iptables-nft' "rules --backend" rules --backend ip
+expect_words 'udp udplite' "rules --protocol" rules --protocol ud
+expect_words 'lo' "rules --in: interfaces" rules --in lo
+expect_words 'lo' "rules --out: interfaces" rules --out lo
+expect_words '' "rules --match: a text" rules --match ''
+
 # ---- network namespaces, as a program says that is called ip ----
 
 mkdir "$scratch/bin"
@@ -165,7 +177,7 @@ cat >"$scratch/bin/ip" <<'END'
 END
 chmod +x "$scratch/bin/ip"
 PATH=$scratch/bin:$PATH
-for command in run doctor; do
+for command in run rules doctor; do
 	expect_words 'blue' "$command --netns" "$command" --netns b
 	expect_words 'green' "$command --netns=" "$command" --netns '=' g
 done
