@@ -99,6 +99,8 @@ for command in run replay; do
 	expect_words 'json none text' "$command --stats" "$command" --stats ''
 	expect_words 'json' "$command --stats j" "$command" --stats j
 done
+expect_words 'json text' "run --log" run --log ''
+expect_words 'journal' "run --log-to" run --log-to j
 expect_words '' "numbers are nobody's to guess" run --workers ''
 expect_words '' "nor ranges" run --queue '=' 0
 

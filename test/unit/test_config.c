@@ -92,6 +92,11 @@ static void make(const struct vd_settings *settings)
 	assert_int_equal(vd_settings_engine(settings, NULL, &engine, &error), 0);
 }
 
+static void say(enum vd_key key, const char *text)
+{
+	assert_int_equal(vd_setting_read(&command.general[key], key, "--x", text, &(struct vd_origin){0}, &error), 0);
+}
+
 static int tear_down(void **state)
 {
 	(void)state;
@@ -209,13 +214,30 @@ static void keys_and_options_come_to_the_same(void **state)
 		make(&config.settings);
 		assert_memory_equal(&by_key, &made.options, sizeof by_key);
 	}
-	read_good("queue 0; netns blue; cpu 0-2,5; for 2min; stats json");
+	read_good("queue 0; netns blue; cpu 0-2,5; for 2min; stats json; log json; log-to stderr; log-rate 0");
 	make(&config.settings);
 	assert_string_equal(made.netns, "blue");
 	assert_int_equal(made.options.cpu_count, 4);
 	assert_int_equal(made.cpus[3], 5);
 	assert_int_equal(config.settings.general[VD_KEY_FOR].number, 120);
 	assert_int_equal(config.settings.general[VD_KEY_STATS].number, VD_STATS_JSON);
+	assert_int_equal(config.settings.general[VD_KEY_LOG].number, VD_LOG_JSON);
+	assert_int_equal(config.settings.general[VD_KEY_LOG_TO].number, VD_LOG_STDERR);
+	assert_true(config.settings.general[VD_KEY_LOG_RATE].is_given);
+	assert_int_equal(config.settings.general[VD_KEY_LOG_RATE].number, 0);
+}
+
+static void some_do_not_go_together(void **state)
+{
+	(void)state;
+	read_good("queue 0; log-to journal; log text");
+	assert_int_equal(vd_settings_check(&config.settings, &error), 0);
+	say(VD_KEY_LOG, "json");
+	vd_settings_overlay(&config.settings, &command);
+	assert_int_equal(vd_settings_check(&config.settings, &error), -EINVAL);
+	say(VD_KEY_LOG_TO, "stderr");
+	vd_settings_overlay(&config.settings, &command);
+	assert_int_equal(vd_settings_check(&config.settings, &error), 0);
 }
 
 static void nothing_given_is_the_engines_default(void **state)
@@ -292,11 +314,6 @@ static void files_of_functions_lie_beside_the_file(void **state)
 }
 
 /* ---- what wins ---- */
-
-static void say(enum vd_key key, const char *text)
-{
-	assert_int_equal(vd_setting_read(&command.general[key], key, "--x", text, &(struct vd_origin){0}, &error), 0);
-}
 
 static void the_command_line_wins(void **state)
 {
@@ -529,6 +546,7 @@ int main(void)
 		cmocka_unit_test_teardown(reads_times, tear_down),
 		cmocka_unit_test_teardown(keys_and_options_come_to_the_same, tear_down),
 		cmocka_unit_test_teardown(nothing_given_is_the_engines_default, tear_down),
+		cmocka_unit_test_teardown(some_do_not_go_together, tear_down),
 		cmocka_unit_test_teardown(each_queue_has_its_own, tear_down),
 		cmocka_unit_test_teardown(functions_are_in_the_order_of_the_file, tear_down),
 		cmocka_unit_test_teardown(files_of_functions_lie_beside_the_file, tear_down),

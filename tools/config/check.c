@@ -72,6 +72,8 @@ static int check(struct vd_config *config, const char *path)
 	if (!result && !settings->queue_count)
 		result = vd_origin_error(&error, &(struct vd_origin){.file = path}, -1, "there is no queue to read: write queue N into it");
 	if (!result)
+		result = vd_settings_check(settings, &error);
+	if (!result)
 		result = vd_settings_engine(settings, NULL, &engine, &error);
 	if (!result)
 		result = try_functions(settings, &error);

@@ -14,6 +14,8 @@ enum kind {
 	SWITCH,
 	VERDICT,
 	STATS,
+	LOG,
+	LOG_TO,
 	NAMESPACE,
 	CPUS,
 };
@@ -42,6 +44,9 @@ static const struct about {
 	[VD_KEY_FOR] = {"for", TIME, 1, 1u << 30, "s", 1000000},
 	[VD_KEY_PACKETS] = {"packets", NUMBER, 1, INT64_MAX},
 	[VD_KEY_STATS] = {"stats", STATS},
+	[VD_KEY_LOG] = {"log", LOG},
+	[VD_KEY_LOG_TO] = {"log-to", LOG_TO},
+	[VD_KEY_LOG_RATE] = {"log-rate", NUMBER, 0, VD_SETTINGS_LOG_RATE_MAX},
 };
 
 const char *vd_key_name(enum vd_key key)
@@ -80,6 +85,12 @@ const char *vd_key_expects(enum vd_key key, char room[VD_KEY_EXPECTS_SIZE])
 	case STATS:
 		words = "text, json or none";
 		break;
+	case LOG:
+		words = "text or json";
+		break;
+	case LOG_TO:
+		words = "stderr or journal";
+		break;
 	case NAMESPACE:
 		words = "the name of a network namespace, or a path";
 		break;
@@ -98,6 +109,8 @@ static bool read_value(const struct about *about, const char *text, uint64_t *nu
 	unsigned cpus[VD_SETTINGS_CPUS_MAX], count;
 	enum vd_verdict verdict;
 	enum vd_stats_form form;
+	enum vd_log_form log;
+	enum vd_log_place log_to;
 	bool is_on, good;
 
 	switch (about->kind) {
@@ -116,6 +129,14 @@ static bool read_value(const struct about *about, const char *text, uint64_t *nu
 	case STATS:
 		good = vd_value_stats(text, &form);
 		*number = good ? form : 0;
+		return good;
+	case LOG:
+		good = vd_value_log(text, &log);
+		*number = good ? log : 0;
+		return good;
+	case LOG_TO:
+		good = vd_value_log_to(text, &log_to);
+		*number = good ? log_to : 0;
 		return good;
 	case NAMESPACE:
 		return *text;
@@ -221,4 +242,14 @@ void vd_settings_overlay(struct vd_settings *settings, const struct vd_settings 
 		memcpy(settings->functions, over->functions, over->function_count * sizeof *over->functions);
 		settings->function_count = over->function_count;
 	}
+}
+
+int vd_settings_check(const struct vd_settings *settings, struct vd_error *error)
+{
+	const struct vd_setting *form = &settings->general[VD_KEY_LOG], *place = &settings->general[VD_KEY_LOG_TO];
+
+	if (!form->is_given || form->number != VD_LOG_JSON || !place->is_given || place->number != VD_LOG_JOURNAL)
+		return 0;
+	return vd_origin_error(error, &place->origin, -EINVAL,
+			       "log-to journal does not go with log json: entries of the journal have fields of their own");
 }

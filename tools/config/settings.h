@@ -18,6 +18,7 @@
 #include "tools/config/values.h"
 
 #define VD_SETTINGS_CPUS_MAX 1024
+#define VD_SETTINGS_LOG_RATE_MAX 1000000u
 
 /* Those that a queue may have for itself come first. */
 enum vd_key {
@@ -40,12 +41,15 @@ enum vd_key {
 	VD_KEY_FOR,
 	VD_KEY_PACKETS,
 	VD_KEY_STATS,
+	VD_KEY_LOG,
+	VD_KEY_LOG_TO,
+	VD_KEY_LOG_RATE,
 	VD_KEY_COUNT,
 };
 
 struct vd_setting {
 	bool is_given;
-	uint64_t number;  /* as <verdict/engine.h> wants it; yes is 1; enum vd_verdict, enum vd_stats_form; --for: seconds */
+	uint64_t number;  /* as <verdict/engine.h> wants it; yes is 1; enum vd_verdict, enum vd_stats_form and so on; --for: seconds */
 	const char *text; /* as written: netns, cpu */
 	struct vd_origin origin;
 };
@@ -96,6 +100,9 @@ int vd_settings_add_function(struct vd_settings *settings, const char *name, con
  * keep what `settings` has for them; functions are then the whole chain.
  */
 void vd_settings_overlay(struct vd_settings *settings, const struct vd_settings *over);
+
+/* Whether settings go together, as far as each of them does not show it. 0, or -EINVAL with where the second one was written. */
+int vd_settings_check(const struct vd_settings *settings, struct vd_error *error);
 
 /*
  * An engine with these queues and functions, that does not run yet and has asked nothing of the kernel's queues. The sentence

@@ -126,6 +126,22 @@ bool vd_value_stats(const char *text, enum vd_stats_form *form)
 	return true;
 }
 
+bool vd_value_log(const char *text, enum vd_log_form *form)
+{
+	if (strcmp(text, "text") && strcmp(text, "json"))
+		return false;
+	*form = *text == 't' ? VD_LOG_TEXT : VD_LOG_JSON;
+	return true;
+}
+
+bool vd_value_log_to(const char *text, enum vd_log_place *place)
+{
+	if (strcmp(text, "stderr") && strcmp(text, "journal"))
+		return false;
+	*place = *text == 's' ? VD_LOG_STDERR : VD_LOG_JOURNAL;
+	return true;
+}
+
 bool vd_value_cpus(const char *text, unsigned max, unsigned *cpus, unsigned size, unsigned *count)
 {
 	unsigned found = 0;

@@ -32,6 +32,22 @@ enum vd_stats_form {
 /* "text", "json" or "none". */
 bool vd_value_stats(const char *text, enum vd_stats_form *form);
 
+enum vd_log_form {
+	VD_LOG_TEXT,
+	VD_LOG_JSON,
+};
+
+/* "text" or "json". */
+bool vd_value_log(const char *text, enum vd_log_form *form);
+
+enum vd_log_place {
+	VD_LOG_STDERR,
+	VD_LOG_JOURNAL,
+};
+
+/* "stderr" or "journal". */
+bool vd_value_log_to(const char *text, enum vd_log_place *place);
+
 /* "0-2,5": CPUs below `max`, into cpus[], as many as fit. At least one. */
 bool vd_value_cpus(const char *text, unsigned max, unsigned *cpus, unsigned size, unsigned *count);
 

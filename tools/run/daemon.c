@@ -12,11 +12,12 @@
 
 #include "engine/clock.h"
 #include "tools/commands.h"
+#include "tools/log/log.h"
 
 void vd_daemon_say(void *unused, const char *line)
 {
 	(void)unused;
-	fprintf(stderr, "verdict: %s\n", line);
+	vd_log_say(VD_LOG_ERROR, line);
 }
 
 int vd_daemon_exit_code(int result)
@@ -53,7 +54,7 @@ static void say_how_it_went(int result, const struct vd_error *error)
 	char line[sizeof error->text + 64];
 
 	if (!result) {
-		vd_daemon_say(NULL, "reloaded: the new configuration is in effect");
+		vd_log_say(VD_LOG_INFO, "reloaded: the new configuration is in effect");
 		return;
 	}
 	snprintf(line, sizeof line, "not reloaded, the old configuration goes on: %s", error->text);
@@ -143,7 +144,8 @@ static void take_signal(struct vd_daemon *daemon, int signals, bool *has_stopped
 
 static void wait_until_ended(struct vd_daemon *daemon, int signals)
 {
-	struct pollfd pollfds[2] = {{.fd = daemon->ended, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
+	struct pollfd pollfds[3] = {{.fd = daemon->ended, .events = POLLIN}, {.fd = signals, .events = POLLIN},
+				    {.fd = vd_log_descriptor(), .events = POLLIN}};
 	bool shows = daemon->stats == VD_STATS_JSON ||
 		     (daemon->stats == VD_STATS_TEXT && (daemon->stats_are_asked_for || isatty(STDOUT_FILENO)));
 	uint64_t start = vd_clock_ns(), next = start + 1000000000u;
@@ -154,12 +156,14 @@ static void wait_until_ended(struct vd_daemon *daemon, int signals)
 		uint64_t now = vd_clock_ns(), until = shows && next < end ? next : end;
 		int timeout = until == UINT64_MAX ? -1 : until > now ? (int)((until - now) / 1000000u + 1) : 0;
 
-		poll(pollfds, 2, timeout > 1000000 ? 1000000 : timeout);
+		poll(pollfds, 3, timeout > 1000000 ? 1000000 : timeout);
 		now = vd_clock_ns();
 		if (pollfds[0].revents)
 			return;
 		if (pollfds[1].revents)
 			take_signal(daemon, signals, &has_stopped);
+		if (pollfds[2].revents)
+			vd_log_tick();
 		if (now >= end) {
 			vd_engine_stop(daemon->engine);
 			end = UINT64_MAX;

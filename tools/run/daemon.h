@@ -40,7 +40,7 @@ int vd_daemon_run(struct vd_daemon *daemon);
  */
 int vd_daemon_reload(struct vd_daemon *daemon, struct vd_error *error);
 
-/* A line on standard error, as struct vd_engine_options wants its log. */
+/* A sentence that says why it cannot go on: an error of the log. */
 void vd_daemon_say(void *unused, const char *line);
 
 /* What was given was wrong, or it could not be done. */

@@ -8,7 +8,7 @@
 #include "engine/error.h"
 
 /* What the program itself has made of these lasts as long as it runs; the engine knows its own. */
-static const enum vd_key LASTING[] = {VD_KEY_FOR, VD_KEY_STATS};
+static const enum vd_key LASTING[] = {VD_KEY_FOR, VD_KEY_STATS, VD_KEY_LOG, VD_KEY_LOG_TO, VD_KEY_LOG_RATE};
 
 static void free_config(struct vd_config *config)
 {

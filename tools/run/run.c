@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "tools/commands.h"
+#include "tools/log/log.h"
 #include "tools/options.h"
 #include "tools/run/daemon.h"
 #include "tools/run/reload.h"
@@ -53,6 +54,11 @@ static const char HELP[] =
 	"  --for TIME            stop by itself after this time, in seconds or as in 10min\n"
 	"  --packets N           stop by itself after N packets\n"
 	"  --stats FORM          text, json or none (text; a line each second only on a terminal)\n"
+	"\n"
+	"what to say\n"
+	"  --log FORM            text or json, on standard error: notes and errors (text)\n"
+	"  --log-to PLACE        stderr, or journal: entries of systemd's journal (stderr)\n"
+	"  --log-rate N          lines a second, the rest is counted, 0 to 1000000, 0 for no limit (100); errors always\n"
 	"  --help\n"
 	"\n"
 	"examples\n"
@@ -86,6 +92,9 @@ static const struct option OPTIONS[] = {
 	{"reject-mark", required_argument, NULL, OPTION_KEY + VD_KEY_REJECT_MARK},
 	{"netns", required_argument, NULL, OPTION_KEY + VD_KEY_NETNS},
 	{"stats", required_argument, NULL, OPTION_KEY + VD_KEY_STATS},
+	{"log", required_argument, NULL, OPTION_KEY + VD_KEY_LOG},
+	{"log-to", required_argument, NULL, OPTION_KEY + VD_KEY_LOG_TO},
+	{"log-rate", required_argument, NULL, OPTION_KEY + VD_KEY_LOG_RATE},
 	{"for", required_argument, NULL, OPTION_KEY + VD_KEY_FOR},
 	{"packets", required_argument, NULL, OPTION_KEY + VD_KEY_PACKETS},
 	{"help", no_argument, NULL, 'h'},
@@ -161,7 +170,20 @@ static int reload(void *argument, struct vd_error *error)
 {
 	struct run *run = argument;
 
-	return vd_source_reload(&run->source, run->daemon.engine, vd_daemon_say, error);
+	return vd_source_reload(&run->source, run->daemon.engine, vd_log_take, error);
+}
+
+static int open_log(const struct vd_settings *settings, struct vd_error *error)
+{
+	const struct vd_setting *general = settings->general;
+	struct vd_log_options options = {
+		.form = general[VD_KEY_LOG].is_given ? (enum vd_log_form)general[VD_KEY_LOG].number : VD_LOG_TEXT,
+		.place = general[VD_KEY_LOG_TO].is_given ? (enum vd_log_place)general[VD_KEY_LOG_TO].number : VD_LOG_STDERR,
+		.rate = general[VD_KEY_LOG_RATE].is_given ? (uint32_t)general[VD_KEY_LOG_RATE].number : VD_LOG_RATE_DEFAULT,
+	};
+	int result = vd_settings_check(settings, error);
+
+	return result ? result : vd_log_open(&options, error);
 }
 
 /* Everything that can be refused before a queue is bound. Returns the exit code. */
@@ -169,8 +191,10 @@ static int prepare(struct run *run)
 {
 	const struct vd_setting *general = run->source.config->settings.general;
 	struct vd_daemon *daemon = &run->daemon;
-	int result = vd_settings_engine(&run->source.config->settings, vd_daemon_say, &daemon->engine, &run->error);
+	int result = open_log(&run->source.config->settings, &run->error);
 
+	if (!result)
+		result = vd_settings_engine(&run->source.config->settings, vd_log_take, &daemon->engine, &run->error);
 	if (result) {
 		vd_daemon_say(NULL, run->error.text);
 		return vd_daemon_exit_code(result);
@@ -200,6 +224,7 @@ int verdict_run(int argc, char **argv)
 	if (!result)
 		result = vd_daemon_run(&run->daemon);
 	vd_engine_destroy(run->daemon.engine);
+	vd_log_close();
 	vd_source_fini(&run->source);
 	free(run);
 	return result < 0 ? 0 : result;
