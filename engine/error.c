@@ -21,6 +21,9 @@ int vd_error_netns(struct vd_error *error, const char *netns, int code)
 		return vd_error_set(error, code, "there is no network namespace '%s'; `ip netns` lists them", netns);
 	if (code == -EINVAL)
 		return vd_error_set(error, -ENOENT, "'%s' is not a network namespace; `ip netns` lists them", netns);
+	if (code == -EPERM)
+		return vd_error_set(error, code, "network namespace '%s' cannot be entered: that needs CAP_SYS_ADMIN, here and in the "
+				    "namespace: run as root, or give the program the capability", netns);
 	return vd_error_set(error, code, "network namespace '%s' cannot be entered: %s", netns, strerror(-code));
 }
 

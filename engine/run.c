@@ -51,12 +51,15 @@ static int make_threads_room(struct vd_engine *engine)
 	return result;
 }
 
-/* Pins the engine's n-th thread, and names it for top(1). */
+/*
+ * Pins the engine's n-th thread, and names it for top(1): a thread begins with the name of the one that starts it. To name it
+ * later is to write to /proc, which a process that has changed its user may not.
+ */
 static int start_thread(struct vd_engine *engine, pthread_t *thread, void *(*start)(void *), void *argument, const char *role,
 			unsigned number, unsigned nth)
 {
 	pthread_attr_t attributes;
-	char name[16];
+	char name[16], own[16] = "";
 	int result = pthread_attr_init(&attributes);
 
 	if (result)
@@ -68,13 +71,13 @@ static int start_thread(struct vd_engine *engine, pthread_t *thread, void *(*sta
 		CPU_SET(engine->cpus[nth % engine->options.cpu_count], &set);
 		result = pthread_attr_setaffinity_np(&attributes, sizeof set, &set);
 	}
+	snprintf(name, sizeof name, "%s-%u", role, number);
+	pthread_getname_np(pthread_self(), own, sizeof own);
+	pthread_setname_np(pthread_self(), name);
 	if (!result)
 		result = pthread_create(thread, &attributes, start, argument);
+	pthread_setname_np(pthread_self(), own);
 	pthread_attr_destroy(&attributes);
-	if (!result) {
-		snprintf(name, sizeof name, "%s-%u", role, number);
-		pthread_setname_np(*thread, name);
-	}
 	return -result;
 }
 
@@ -86,6 +89,7 @@ static void run_threads(struct vd_engine *engine)
 	int result = 0;
 
 	sigfillset(&all); /* signals are the program's business: its own threads take them */
+	sigdelset(&all, SIGSYS); /* but a system call that a filter refuses: blocked, it is the end of the process */
 	pthread_sigmask(SIG_BLOCK, &all, &before);
 	for (; writers < engine->writer_count && !result; writers += !result)
 		result = start_thread(engine, &engine->writers[writers].thread, vd_writer_main, &engine->writers[writers],
