@@ -65,8 +65,9 @@ LDFLAGS_ALL = -pthread $(SANITIZE) $(LDFLAGS)
 
 # ---- what is needed; missing packages are named before anything is built ----
 
-PACKAGES := libmnl liburcu-qsbr libpcap jansson libsystemd
-NEEDED := libmnl:libmnl-dev liburcu-qsbr:liburcu-dev libpcap:libpcap-dev jansson:libjansson-dev libsystemd:libsystemd-dev jemalloc:libjemalloc-dev \
+PACKAGES := libmnl liburcu-qsbr libpcap jansson libsystemd libcap-ng libseccomp
+NEEDED := libmnl:libmnl-dev liburcu-qsbr:liburcu-dev libpcap:libpcap-dev jansson:libjansson-dev libsystemd:libsystemd-dev \
+	  libcap-ng:libcap-ng-dev libseccomp:libseccomp-dev jemalloc:libjemalloc-dev \
 	  cmocka:libcmocka-dev benchmark:libbenchmark-dev libnetfilter_queue:libnetfilter-queue-dev
 ifeq ($(filter help clean uninstall,$(MAKECMDGOALS)),)
 MISSING := $(strip $(foreach n,$(NEEDED),$(if $(shell $(PKG_CONFIG) --exists $(firstword $(subst :, ,$(n))) 2>/dev/null && echo y),,$(lastword $(subst :, ,$(n))))))
@@ -77,7 +78,7 @@ endif
 MNL_CFLAGS := $(shell $(PKG_CONFIG) --cflags libmnl 2>/dev/null)
 MNL_LIBS := $(shell $(PKG_CONFIG) --libs libmnl 2>/dev/null)
 LIB_LIBS := $(shell $(PKG_CONFIG) --libs libmnl liburcu-qsbr libpcap 2>/dev/null) -ldl
-TOOL_LIBS := $(shell $(PKG_CONFIG) --libs jansson libsystemd 2>/dev/null) -lm
+TOOL_LIBS := $(shell $(PKG_CONFIG) --libs jansson libsystemd libcap-ng libseccomp 2>/dev/null) -lm
 # what benchmarks compare with, if it is there: libdpdk-dev and libck-dev, of which headers are enough, and libisal-dev
 DPDK_CFLAGS := $(shell $(PKG_CONFIG) --exists libdpdk 2>/dev/null && echo -DHAS_DPDK=1 && $(PKG_CONFIG) --cflags libdpdk)
 ISAL_CFLAGS := $(shell $(PKG_CONFIG) --exists libisal 2>/dev/null && echo -DHAS_ISAL=1 && $(PKG_CONFIG) --cflags libisal)

@@ -214,13 +214,18 @@ static void keys_and_options_come_to_the_same(void **state)
 		make(&config.settings);
 		assert_memory_equal(&by_key, &made.options, sizeof by_key);
 	}
-	read_good("queue 0; netns blue; cpu 0-2,5; for 2min; stats json; log json; log-to stderr; log-rate 0");
+	read_good("queue 0; netns blue; cpu 0-2,5; for 2min; stats json; log json; log-to stderr; log-rate 0;"
+		  "user a:b; seccomp no; seccomp-allow [ socket, connect ]");
 	make(&config.settings);
 	assert_string_equal(made.netns, "blue");
 	assert_int_equal(made.options.cpu_count, 4);
 	assert_int_equal(made.cpus[3], 5);
 	assert_int_equal(config.settings.general[VD_KEY_FOR].number, 120);
 	assert_int_equal(config.settings.general[VD_KEY_STATS].number, VD_STATS_JSON);
+	assert_string_equal(config.settings.general[VD_KEY_USER].text, "a:b");
+	assert_true(config.settings.general[VD_KEY_SECCOMP].is_given);
+	assert_false(config.settings.general[VD_KEY_SECCOMP].number);
+	assert_string_equal(config.settings.general[VD_KEY_SECCOMP_ALLOW].text, "socket,connect");
 	assert_int_equal(config.settings.general[VD_KEY_LOG].number, VD_LOG_JSON);
 	assert_int_equal(config.settings.general[VD_KEY_LOG_TO].number, VD_LOG_STDERR);
 	assert_true(config.settings.general[VD_KEY_LOG_RATE].is_given);
@@ -474,7 +479,7 @@ static void no_text_does_harm(void **state)
 	enum { ROUNDS = 30000 };
 	static const char START[] = "# c\nqueue 0-3;\nqueue [ 9, '10' ]\nqueue 7 {\n\tmaxlen 5k; fail-open yes\n}\n"
 				    "function match { arguments \"udp \\\"x\\\" 53=drop\"; }\n/* c\n */ cpu 0-2,5\nfor 10min, stats json;\n"
-				    "netns 'blue'\n.include \"x\"\n";
+				    "netns 'blue'\n.include \"x\"\nuser a:b; seccomp-allow [ x_1, y ]\n";
 	static const char PIECES[] = "{}[];,:=#\"'\\/*.\n\r\t -0ak\0\x80\xff\xc3\x7f";
 	unsigned good = 0, broken = 0;
 

@@ -11,6 +11,7 @@
 #include "tools/commands.h"
 #include "tools/config/config.h"
 #include "tools/options.h"
+#include "tools/privileges/privileges.h"
 
 static const char HELP[] =
 	"usage: verdict check FILE\n"
@@ -65,12 +66,17 @@ static int try_functions(const struct vd_settings *settings, struct vd_error *er
 static int check(struct vd_config *config, const char *path)
 {
 	const struct vd_settings *settings = &config->settings;
+	struct vd_privileges privileges;
 	struct vd_engine *engine = NULL;
 	struct vd_error error;
 	int result = vd_config_read(config, path, &error);
 
 	if (!result && !settings->queue_count)
 		result = vd_origin_error(&error, &(struct vd_origin){.file = path}, -1, "there is no queue to read: write queue N into it");
+	if (!result) {
+		result = vd_privileges_init(&privileges, settings, &error);
+		vd_privileges_fini(&privileges);
+	}
 	if (!result)
 		result = vd_settings_check(settings, &error);
 	if (!result)

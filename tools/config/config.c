@@ -94,7 +94,7 @@ static int given_twice(struct walk *walk, const struct vd_node *node, const char
 			       first->line);
 }
 
-/* [ 0, 1, 5 ] is another way to write 0,1,5. NULL: out of memory, or too long. */
+/* [ 0, 1, 5 ] is another way to write 0,1,5, for keys that take a list. NULL: out of memory, or too long. */
 static const char *join(struct walk *walk, const struct vd_node *list)
 {
 	char text[VD_CONFIG_TEXT_MAX];
@@ -120,7 +120,7 @@ static int read_setting(struct walk *walk, const struct vd_node *node, enum vd_k
 	snprintf(name, sizeof name, "%s%s", inside, node->key);
 	if (setting->is_given)
 		return given_twice(walk, node, name, &setting->origin);
-	if (node->kind == VD_NODE_LIST && key == VD_KEY_CPU) {
+	if (node->kind == VD_NODE_LIST && (key == VD_KEY_CPU || key == VD_KEY_SECCOMP_ALLOW)) {
 		text = join(walk, node);
 		if (!text)
 			return vd_origin_error(walk->error, &node->origin, -EINVAL, "%s: the list is too long", name);

@@ -18,6 +18,8 @@ enum kind {
 	LOG_TO,
 	NAMESPACE,
 	CPUS,
+	USER,
+	CALLS,
 };
 
 static const struct about {
@@ -47,6 +49,9 @@ static const struct about {
 	[VD_KEY_LOG] = {"log", LOG},
 	[VD_KEY_LOG_TO] = {"log-to", LOG_TO},
 	[VD_KEY_LOG_RATE] = {"log-rate", NUMBER, 0, VD_SETTINGS_LOG_RATE_MAX},
+	[VD_KEY_USER] = {"user", USER},
+	[VD_KEY_SECCOMP] = {"seccomp", SWITCH},
+	[VD_KEY_SECCOMP_ALLOW] = {"seccomp-allow", CALLS},
 };
 
 const char *vd_key_name(enum vd_key key)
@@ -97,6 +102,12 @@ const char *vd_key_expects(enum vd_key key, char room[VD_KEY_EXPECTS_SIZE])
 	case CPUS:
 		words = "a list of CPUs from 0 to 1023, as in 0-2,5";
 		break;
+	case USER:
+		words = "USER, or USER:GROUP, names or numbers";
+		break;
+	case CALLS:
+		words = "a list of system calls, as in socket,connect";
+		break;
 	}
 	if (words)
 		snprintf(room, VD_KEY_EXPECTS_SIZE, "%s", words);
@@ -142,6 +153,10 @@ static bool read_value(const struct about *about, const char *text, uint64_t *nu
 		return *text;
 	case CPUS:
 		return vd_value_cpus(text, VD_SETTINGS_CPUS_MAX, cpus, VD_SETTINGS_CPUS_MAX, &count);
+	case USER:
+		return vd_value_user(text);
+	case CALLS:
+		return vd_value_calls(text);
 	}
 	return false;
 }

@@ -44,13 +44,16 @@ enum vd_key {
 	VD_KEY_LOG,
 	VD_KEY_LOG_TO,
 	VD_KEY_LOG_RATE,
+	VD_KEY_USER,
+	VD_KEY_SECCOMP,
+	VD_KEY_SECCOMP_ALLOW,
 	VD_KEY_COUNT,
 };
 
 struct vd_setting {
 	bool is_given;
 	uint64_t number;  /* as <verdict/engine.h> wants it; yes is 1; enum vd_verdict, enum vd_stats_form and so on; --for: seconds */
-	const char *text; /* as written: netns, cpu */
+	const char *text; /* as written: netns, cpu, user, seccomp-allow */
 	struct vd_origin origin;
 };
 
@@ -106,10 +109,10 @@ int vd_settings_check(const struct vd_settings *settings, struct vd_error *error
 
 /*
  * An engine with these queues and functions, that does not run yet and has asked nothing of the kernel's queues. The sentence
- * begins with where the setting is that was refused. `log` as in struct vd_engine_options, without an argument; or NULL.
+ * begins with where the setting is that was refused. Of `calls` it takes `log` and `ready` with their arguments; or NULL.
  * *engine is NULL on failure.
  */
-int vd_settings_engine(const struct vd_settings *settings, void (*log)(void *log_argument, const char *line),
-		       struct vd_engine **engine, struct vd_error *error);
+int vd_settings_engine(const struct vd_settings *settings, const struct vd_engine_options *calls, struct vd_engine **engine,
+		       struct vd_error *error);
 
 #endif

@@ -29,8 +29,8 @@ static void fill_options(const struct vd_settings *settings, struct vd_engine_op
 	options->netns = settings->general[VD_KEY_NETNS].is_given ? settings->general[VD_KEY_NETNS].text : NULL;
 }
 
-static int create(const struct vd_settings *settings, void (*log)(void *log_argument, const char *line),
-		  struct vd_engine **engine, struct vd_error *error)
+static int create(const struct vd_settings *settings, const struct vd_engine_options *calls, struct vd_engine **engine,
+		  struct vd_error *error)
 {
 	const struct vd_setting *list = &settings->general[VD_KEY_CPU];
 	unsigned cpus[VD_SETTINGS_CPUS_MAX];
@@ -38,7 +38,12 @@ static int create(const struct vd_settings *settings, void (*log)(void *log_argu
 	int result;
 
 	fill_options(settings, &options);
-	options.log = log;
+	if (calls) {
+		options.log = calls->log;
+		options.log_argument = calls->log_argument;
+		options.ready = calls->ready;
+		options.ready_argument = calls->ready_argument;
+	}
 	if (list->is_given) {
 		options.cpus = cpus;
 		vd_value_cpus(list->text, VD_SETTINGS_CPUS_MAX, cpus, VD_SETTINGS_CPUS_MAX, &options.cpu_count);
@@ -67,11 +72,11 @@ static int add_queue(struct vd_engine *engine, const struct vd_queue_setting *qu
 	return vd_engine_add_queue_with(engine, queue->queue, &options, error);
 }
 
-int vd_settings_engine(const struct vd_settings *settings, void (*log)(void *log_argument, const char *line),
-		       struct vd_engine **engine, struct vd_error *error)
+int vd_settings_engine(const struct vd_settings *settings, const struct vd_engine_options *calls, struct vd_engine **engine,
+		       struct vd_error *error)
 {
 	const struct vd_origin *origin = NULL;
-	int result = create(settings, log, engine, error);
+	int result = create(settings, calls, engine, error);
 
 	if (result)
 		return result;

@@ -166,3 +166,29 @@ bool vd_value_cpus(const char *text, unsigned max, unsigned *cpus, unsigned size
 	*count = found;
 	return true;
 }
+
+bool vd_value_user(const char *text)
+{
+	size_t name = strcspn(text, ":");
+	const char *group = text + name;
+
+	for (const char *c = text; *c; c++)
+		if (isspace((unsigned char)*c))
+			return false;
+	return name && (!*group || (group[1] && !strchr(group + 1, ':')));
+}
+
+bool vd_value_calls(const char *text)
+{
+	static const char LETTERS[] = "abcdefghijklmnopqrstuvwxyz0123456789_";
+
+	for (;;) {
+		size_t length = strspn(text, LETTERS);
+
+		text += length;
+		if (!length || !*text)
+			return length;
+		if (*text++ != ',')
+			return false;
+	}
+}

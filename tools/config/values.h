@@ -51,4 +51,10 @@ bool vd_value_log_to(const char *text, enum vd_log_place *place);
 /* "0-2,5": CPUs below `max`, into cpus[], as many as fit. At least one. */
 bool vd_value_cpus(const char *text, unsigned max, unsigned *cpus, unsigned size, unsigned *count);
 
+/* "filter", "filter:adm", "1000:1000": the form; whether there is one of that name shows later. */
+bool vd_value_user(const char *text);
+
+/* "socket,connect": the form as well. At least one. */
+bool vd_value_calls(const char *text);
+
 #endif

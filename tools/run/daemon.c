@@ -67,7 +67,9 @@ int vd_daemon_reload(struct vd_daemon *daemon, struct vd_error *error)
 
 	pthread_mutex_lock(&daemon->reloading);
 	if (daemon->reload) {
+		vd_privileges_raise(&daemon->privileges); /* queues are bound and given back */
 		result = daemon->reload(daemon->reload_argument, error);
+		vd_privileges_lower(&daemon->privileges);
 	} else {
 		result = -ENOENT;
 		snprintf(error->text, sizeof error->text, "there is no file to read again: it runs without --config");
@@ -122,6 +124,14 @@ static void reload_by_signal(struct vd_daemon *daemon)
 
 /* ---- run ---- */
 
+/* It sends to the queues' sockets. */
+static void stop(struct vd_daemon *daemon)
+{
+	vd_privileges_raise(&daemon->privileges);
+	vd_engine_stop(daemon->engine);
+	vd_privileges_lower(&daemon->privileges);
+}
+
 /* A second request to stop, while the first is still being served: somebody does not want to wait. */
 static void take_signal(struct vd_daemon *daemon, int signals, bool *has_stopped)
 {
@@ -130,7 +140,9 @@ static void take_signal(struct vd_daemon *daemon, int signals, bool *has_stopped
 	if (read(signals, &info, sizeof info) != (ssize_t)sizeof info)
 		return;
 	if (info.ssi_signo == SIGHUP && daemon->reload) {
-		if (!*has_stopped)
+		if (!vd_privileges_are_settled(&daemon->privileges)) /* a thread from now would keep them */
+			vd_daemon_say(NULL, "not reloaded: it is starting, and has just read the file");
+		else if (!*has_stopped)
 			reload_by_signal(daemon);
 		return;
 	}
@@ -139,13 +151,14 @@ static void take_signal(struct vd_daemon *daemon, int signals, bool *has_stopped
 		_exit(1);
 	}
 	*has_stopped = true;
-	vd_engine_stop(daemon->engine);
+	stop(daemon);
 }
 
 static void wait_until_ended(struct vd_daemon *daemon, int signals)
 {
-	struct pollfd pollfds[3] = {{.fd = daemon->ended, .events = POLLIN}, {.fd = signals, .events = POLLIN},
-				    {.fd = vd_log_descriptor(), .events = POLLIN}};
+	struct pollfd pollfds[4] = {{.fd = daemon->ended, .events = POLLIN}, {.fd = signals, .events = POLLIN},
+				    {.fd = vd_log_descriptor(), .events = POLLIN},
+				    {.fd = daemon->privileges.asked, .events = POLLIN}};
 	bool shows = daemon->stats == VD_STATS_JSON ||
 		     (daemon->stats == VD_STATS_TEXT && (daemon->stats_are_asked_for || isatty(STDOUT_FILENO)));
 	uint64_t start = vd_clock_ns(), next = start + 1000000000u;
@@ -156,7 +169,7 @@ static void wait_until_ended(struct vd_daemon *daemon, int signals)
 		uint64_t now = vd_clock_ns(), until = shows && next < end ? next : end;
 		int timeout = until == UINT64_MAX ? -1 : until > now ? (int)((until - now) / 1000000u + 1) : 0;
 
-		poll(pollfds, 3, timeout > 1000000 ? 1000000 : timeout);
+		poll(pollfds, 4, timeout > 1000000 ? 1000000 : timeout);
 		now = vd_clock_ns();
 		if (pollfds[0].revents)
 			return;
@@ -164,8 +177,10 @@ static void wait_until_ended(struct vd_daemon *daemon, int signals)
 			take_signal(daemon, signals, &has_stopped);
 		if (pollfds[2].revents)
 			vd_log_tick();
+		if (pollfds[3].revents)
+			vd_privileges_drop(&daemon->privileges);
 		if (now >= end) {
-			vd_engine_stop(daemon->engine);
+			stop(daemon);
 			end = UINT64_MAX;
 		}
 		if (shows && now >= next) {
@@ -204,7 +219,7 @@ int vd_daemon_run(struct vd_daemon *daemon)
 	close(signals);
 	close(daemon->ended);
 	if (daemon->result) {
-		vd_daemon_say(NULL, daemon->error.text);
+		vd_daemon_say(NULL, *daemon->privileges.error.text ? daemon->privileges.error.text : daemon->error.text);
 		return vd_daemon_exit_code(daemon->result);
 	}
 	vd_snapshot_take(&daemon->snapshots[1], daemon->engine, (double)(vd_clock_ns() - start) / 1e9);

@@ -10,10 +10,12 @@
 #include <stdatomic.h>
 
 #include "tools/config/values.h"
+#include "tools/privileges/privileges.h"
 #include "tools/stats.h"
 
 struct vd_daemon {
 	struct vd_engine *engine;
+	struct vd_privileges privileges; /* given up by the engine's `ready` */
 	uint64_t seconds; /* until it stops by itself; 0: never */
 	enum vd_stats_form stats;
 	bool stats_are_asked_for; /* each second, also where nobody looks on */

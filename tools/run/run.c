@@ -50,6 +50,11 @@ static const char HELP[] =
 	"  --reject-rate N       answers to the senders of rejected packets, a second, 1 to 1000000 (1000)\n"
 	"  --reject-mark MARK    the mark of these answers, for rules that let them past the queue (none)\n"
 	"\n"
+	"with what privileges\n"
+	"  --user USER[:GROUP]   become this user when the queues are bound, and keep CAP_NET_ADMIN only (stay who starts it)\n"
+	"  --seccomp yes|no      refuse system calls that it does not need (yes with --user, no without)\n"
+	"  --seccomp-allow LIST  of these, allow some that functions need, as in socket,connect\n"
+	"\n"
 	"until when, and what to show\n"
 	"  --for TIME            stop by itself after this time, in seconds or as in 10min\n"
 	"  --packets N           stop by itself after N packets\n"
@@ -95,6 +100,9 @@ static const struct option OPTIONS[] = {
 	{"log", required_argument, NULL, OPTION_KEY + VD_KEY_LOG},
 	{"log-to", required_argument, NULL, OPTION_KEY + VD_KEY_LOG_TO},
 	{"log-rate", required_argument, NULL, OPTION_KEY + VD_KEY_LOG_RATE},
+	{"user", required_argument, NULL, OPTION_KEY + VD_KEY_USER},
+	{"seccomp", required_argument, NULL, OPTION_KEY + VD_KEY_SECCOMP},
+	{"seccomp-allow", required_argument, NULL, OPTION_KEY + VD_KEY_SECCOMP_ALLOW},
 	{"for", required_argument, NULL, OPTION_KEY + VD_KEY_FOR},
 	{"packets", required_argument, NULL, OPTION_KEY + VD_KEY_PACKETS},
 	{"help", no_argument, NULL, 'h'},
@@ -189,12 +197,18 @@ static int open_log(const struct vd_settings *settings, struct vd_error *error)
 /* Everything that can be refused before a queue is bound. Returns the exit code. */
 static int prepare(struct run *run)
 {
-	const struct vd_setting *general = run->source.config->settings.general;
+	const struct vd_settings *settings = &run->source.config->settings;
+	const struct vd_setting *general = settings->general;
 	struct vd_daemon *daemon = &run->daemon;
-	int result = open_log(&run->source.config->settings, &run->error);
+	struct vd_engine_options calls = {.log = vd_log_take, .ready = vd_privileges_ready, .ready_argument = &daemon->privileges};
+	int result = open_log(settings, &run->error);
 
 	if (!result)
-		result = vd_settings_engine(&run->source.config->settings, vd_log_take, &daemon->engine, &run->error);
+		result = vd_privileges_init(&daemon->privileges, settings, &run->error);
+	if (!result)
+		result = vd_privileges_check(&daemon->privileges, vd_log_take, &run->error);
+	if (!result)
+		result = vd_settings_engine(settings, &calls, &daemon->engine, &run->error);
 	if (result) {
 		vd_daemon_say(NULL, run->error.text);
 		return vd_daemon_exit_code(result);
@@ -218,6 +232,7 @@ int verdict_run(int argc, char **argv)
 		vd_daemon_say(NULL, "out of memory");
 		return 1;
 	}
+	run->daemon.privileges.asked = -1;
 	result = read_options(run, argc, argv);
 	if (!result)
 		result = prepare(run);
@@ -225,6 +240,7 @@ int verdict_run(int argc, char **argv)
 		result = vd_daemon_run(&run->daemon);
 	vd_engine_destroy(run->daemon.engine);
 	vd_log_close();
+	vd_privileges_fini(&run->daemon.privileges);
 	vd_source_fini(&run->source);
 	free(run);
 	return result < 0 ? 0 : result;

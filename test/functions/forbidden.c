@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * forbidden:CALL makes a system call for each packet that a verdict function has no business with, and accepts the packet only if
+ * it fails with EPERM. CALL can also be what is allowed, and then has to work: `late` (a thread for each packet), `library` and
+ * `netlink` (what a new function and a new queue take). forbidden:thread starts a thread when it opens, which lives as long as the
+ * function.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <linux/netlink.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <verdict/function.h>
+
+static pthread_t companion;
+static bool has_companion;
+
+static void *sleep_long(void *unused)
+{
+	(void)unused;
+	pthread_setname_np(pthread_self(), "companion");
+	for (;;)
+		pause(); /* where it is cancelled */
+	return NULL;
+}
+
+static void *end_at_once(void *unused)
+{
+	return unused;
+}
+
+static int open_forbidden(struct vd_open *open, void **shared)
+{
+	static const char *const WORDS[] = {"execve", "fork", "spawn", "ptrace", "socket", "thread", "late", "library", "netlink"};
+
+	for (unsigned i = 0; i < sizeof WORDS / sizeof *WORDS; i++)
+		if (!strcmp(open->arguments, WORDS[i]))
+			*shared = (void *)WORDS[i];
+	if (!*shared)
+		return vd_open_error(open, "'%s' is none of its calls", open->arguments);
+	has_companion = !strcmp(open->arguments, "thread");
+	return has_companion ? -pthread_create(&companion, NULL, sleep_long, NULL) : 0;
+}
+
+static void close_forbidden(void *shared)
+{
+	(void)shared;
+	if (has_companion) {
+		pthread_cancel(companion);
+		pthread_join(companion, NULL);
+	}
+}
+
+/* 0 it was made, or why not. */
+static int make(const char *call)
+{
+	char *const arguments[] = {(char *)"true", NULL};
+	pthread_t thread;
+	pid_t pid = 0;
+	int result = 0;
+
+	errno = 0;
+	if (!strcmp(call, "execve")) {
+		execve("/nonexistent", arguments, environ);
+		result = errno;
+	} else if (!strcmp(call, "fork")) {
+		pid = fork();
+		if (!pid)
+			_exit(0);
+		result = errno;
+	} else if (!strcmp(call, "spawn")) {
+		result = posix_spawn(&pid, "/bin/true", NULL, NULL, arguments, environ);
+	} else if (!strcmp(call, "ptrace")) {
+		if (ptrace(PTRACE_PEEKUSER, 1, NULL, NULL) < 0)
+			result = errno;
+	} else if (!strcmp(call, "socket")) {
+		int descriptor = socket(AF_INET, SOCK_DGRAM, 0);
+
+		result = descriptor < 0 ? errno : close(descriptor);
+	} else if (!strcmp(call, "late")) {
+		result = pthread_create(&thread, NULL, end_at_once, NULL);
+		if (!result)
+			pthread_join(thread, NULL);
+	} else if (!strcmp(call, "library")) {
+		void *library = dlopen("libBrokenLocale.so.1", RTLD_NOW | RTLD_LOCAL); /* that nobody has loaded yet */
+
+		result = library ? dlclose(library) : EPERM;
+	} else if (!strcmp(call, "netlink")) {
+		int descriptor = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+
+		result = descriptor < 0 ? errno : close(descriptor);
+	}
+	if (pid > 0)
+		waitpid(pid, NULL, 0);
+	return result;
+}
+
+static enum vd_verdict decide(struct vd_packet *packet, void *state)
+{
+	const char *call = state;
+	int result = make(call);
+
+	(void)packet;
+	if (!strcmp(call, "thread") || !strcmp(call, "late") || !strcmp(call, "library") || !strcmp(call, "netlink"))
+		return result ? VD_DROP : VD_ACCEPT;
+	return result == EPERM ? VD_ACCEPT : VD_DROP;
+}
+
+VD_FUNCTION(.name = "forbidden", .summary = "does what it should not", .usage = "CALL", .bytes = VD_HEADERS,
+	    .open = open_forbidden, .close = close_forbidden, .decide = decide);
