@@ -250,6 +250,11 @@ $(OUT)/test/unit/test_config $(OUT)/test/unit/test_rules: $(CONFIG_OBJECTS)
 
 $(OUT)/test/unit/test_log: TEST_LIBS = $(TOOL_LIBS)
 
+# and what gives up privileges
+PRIVILEGE_OBJECTS := $(call object,$(wildcard tools/privileges/*.c)) $(CONFIG_OBJECTS)
+$(OUT)/test/kernel/test_privileges: TEST_LIBS = $(PRIVILEGE_OBJECTS) $(TOOL_LIBS)
+$(OUT)/test/kernel/test_privileges: $(PRIVILEGE_OBJECTS)
+
 $(OUT)/test/%: $(OUT)/obj/test/%.o $(SUPPORT_OBJECTS) $(LIB_STATIC)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
