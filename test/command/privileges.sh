@@ -322,7 +322,7 @@ if [ -n "$forbidden" ]; then
 	start --queue 0 --user filter --workers 1 --function "$forbidden:spawn"
 	expect_passed 10 passed "posix_spawn: refused with EPERM, and it goes on"
 	stops "posix_spawn"
-	for call in late library netlink; do
+	for call in late library netlink unix; do
 		start --queue 0 --user filter --workers 1 --function "$forbidden:$call"
 		expect_passed 10 passed "$call: what threads, functions and queues take that come later is allowed"
 		stops "$call"

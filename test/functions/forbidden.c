@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * forbidden:CALL makes a system call for each packet that a verdict function has no business with, and accepts the packet only if
- * it fails with EPERM. CALL can also be what is allowed, and then has to work: `late` (a thread for each packet), `library` and
- * `netlink` (what a new function and a new queue take). forbidden:thread starts a thread when it opens, which lives as long as the
+ * it fails with EPERM. CALL can also be what is allowed, and then has to work: `late` (a thread for each packet), `library`,
+ * `netlink` and `unix` (what a new function, a new queue and syslog(3) take). forbidden:thread starts a thread when it opens, which lives as long as the
  * function.
  */
 #define _GNU_SOURCE
@@ -38,7 +38,7 @@ static void *end_at_once(void *unused)
 
 static int open_forbidden(struct vd_open *open, void **shared)
 {
-	static const char *const WORDS[] = {"execve", "fork", "spawn", "ptrace", "socket", "thread", "late", "library", "netlink"};
+	static const char *const WORDS[] = {"execve", "fork", "spawn", "ptrace", "socket", "thread", "late", "library", "netlink", "unix"};
 
 	for (unsigned i = 0; i < sizeof WORDS / sizeof *WORDS; i++)
 		if (!strcmp(open->arguments, WORDS[i]))
@@ -92,8 +92,9 @@ static int make(const char *call)
 		void *library = dlopen("libBrokenLocale.so.1", RTLD_NOW | RTLD_LOCAL); /* that nobody has loaded yet */
 
 		result = library ? dlclose(library) : EPERM;
-	} else if (!strcmp(call, "netlink")) {
-		int descriptor = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+	} else if (!strcmp(call, "netlink") || !strcmp(call, "unix")) {
+		int descriptor = !strcmp(call, "unix") ? socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0) :
+							 socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
 
 		result = descriptor < 0 ? errno : close(descriptor);
 	}
@@ -102,15 +103,22 @@ static int make(const char *call)
 	return result;
 }
 
+static bool is_allowed(const char *call)
+{
+	static const char *const WORDS[] = {"thread", "late", "library", "netlink", "unix"};
+
+	for (unsigned i = 0; i < sizeof WORDS / sizeof *WORDS; i++)
+		if (!strcmp(call, WORDS[i]))
+			return true;
+	return false;
+}
+
 static enum vd_verdict decide(struct vd_packet *packet, void *state)
 {
-	const char *call = state;
-	int result = make(call);
+	int result = make(state);
 
 	(void)packet;
-	if (!strcmp(call, "thread") || !strcmp(call, "late") || !strcmp(call, "library") || !strcmp(call, "netlink"))
-		return result ? VD_DROP : VD_ACCEPT;
-	return result == EPERM ? VD_ACCEPT : VD_DROP;
+	return result == (is_allowed(state) ? 0 : EPERM) ? VD_ACCEPT : VD_DROP;
 }
 
 VD_FUNCTION(.name = "forbidden", .summary = "does what it should not", .usage = "CALL", .bytes = VD_HEADERS,

@@ -24,6 +24,7 @@
 #include "tools/privileges/private.h"
 
 #define THREAD_OR_SPAWN (CLONE_THREAD | CLONE_VFORK)
+#define SOCKET_TYPE 0xf /* the rest are flags (SOCK_TYPE_MASK of linux/net.h) */
 
 /* Calls that are allowed, or refused quietly, by their arguments. */
 struct part {
@@ -33,14 +34,13 @@ struct part {
 	struct scmp_arg_cmp conditions[2];
 };
 
+/* The first name of the list; returns those behind it, NULL for none. */
 static const char *next_call(const char *calls, char *name, size_t size)
 {
-	size_t length = strcspn(calls, ",");
+	size_t length = strcspn(calls, ","), kept = length < size ? length : 0; /* no call has such a name */
 
-	if (length >= size)
-		name[0] = '\0'; /* no call has such a name */
-	else
-		memcpy(name, calls, length), name[length] = '\0';
+	memcpy(name, calls, kept);
+	name[kept] = '\0';
 	return calls[length] ? calls + length + 1 : NULL;
 }
 
@@ -90,6 +90,9 @@ static int add_parts(scmp_filter_ctx filter, const char *calls)
 		/* another queue */
 		{"socket", SCMP_ACT_ALLOW, 2,
 		 {SCMP_A0(SCMP_CMP_EQ, AF_NETLINK), SCMP_A2(SCMP_CMP_EQ, NETLINK_NETFILTER)}},
+		/* syslog(3), and notes to a service manager */
+		{"socket", SCMP_ACT_ALLOW, 2,
+		 {SCMP_A0(SCMP_CMP_EQ, AF_UNIX), SCMP_A1(SCMP_CMP_MASKED_EQ, SOCKET_TYPE, SOCK_DGRAM)}},
 		/* is it a terminal? */
 		{"ioctl", SCMP_ACT_ALLOW, 1, {SCMP_A1(SCMP_CMP_EQ, TCGETS)}},
 		{"ioctl", SCMP_ACT_ALLOW, 1, {SCMP_A1(SCMP_CMP_EQ, TIOCGWINSZ)}},
