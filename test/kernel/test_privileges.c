@@ -240,6 +240,91 @@ static void child_looks_at_all_threads(void)
 	EXPECT(strstr(privileges.error.text, "still has privileges"));
 }
 
+/* ---- a reload behind the drop ---- */
+
+static bool is_bound(unsigned queue)
+{
+	struct vd_nfq_status status;
+
+	return !vd_nfq_status_of(nfq.status_descriptor, (uint16_t)queue, &status);
+}
+
+static enum vd_verdict accept_it(struct vd_packet *packet, void *state)
+{
+	(void)packet;
+	(void)state;
+	return VD_ACCEPT;
+}
+
+static const struct vd_function pass = {
+	.abi = VD_FUNCTION_ABI, .size = sizeof pass, .name = "pass", .summary = "accepts", .bytes = VD_HEADERS, .decide = accept_it,
+};
+
+static struct vd_engine *make_engine(unsigned queue, unsigned another)
+{
+	struct vd_engine_options options = VD_ENGINE_OPTIONS_INIT;
+	struct vd_engine *engine;
+
+	options.workers = 2;
+	options.ready = vd_privileges_ready;
+	options.ready_argument = &privileges;
+	EXPECT(!vd_engine_create(&engine, &options, &error));
+	EXPECT(!vd_engine_add_function(engine, &pass, "", &error));
+	EXPECT(!vd_engine_add_queue(engine, queue, &error) && !vd_engine_add_queue(engine, another, &error));
+	return engine;
+}
+
+static void *run_engine(void *engine)
+{
+	struct vd_error failure;
+
+	EXPECT(!vd_engine_run(engine, &failure));
+	return NULL;
+}
+
+/* -ECANCELED: its threads have not begun yet. */
+static int reload(struct vd_engine *engine, unsigned queue, unsigned another)
+{
+	struct vd_engine *next = make_engine(queue, another);
+	int result;
+
+	while ((result = vd_engine_reload(engine, next, &error)) == -ECANCELED)
+		poll(NULL, 0, 1);
+	vd_engine_destroy(next);
+	return result;
+}
+
+static void child_reloads(void)
+{
+	struct pollfd asked = {.events = POLLIN};
+	struct vd_engine *engine;
+	pthread_t thread;
+	FILE *said = tmpfile();
+	int standard_error = dup(STDERR_FILENO);
+
+	given(VD_KEY_USER, "65534:65534");
+	EXPECT(!vd_privileges_init(&privileges, &settings, &error));
+	EXPECT(said && dup2(fileno(said), STDERR_FILENO) >= 0);
+	engine = make_engine(1, 2);
+	EXPECT(!pthread_create(&thread, NULL, run_engine, engine));
+	asked.fd = privileges.asked;
+	EXPECT(poll(&asked, 1, -1) == 1);
+	vd_privileges_drop(&privileges);
+
+	EXPECT(reload(engine, 2, 3) == -EPERM);
+	EXPECT(is_bound(1) && is_bound(2) && !is_bound(3));
+	vd_privileges_raise(&privileges);
+	EXPECT(!reload(engine, 2, 3));
+	EXPECT(!is_bound(1) && is_bound(2) && is_bound(3));
+	vd_engine_stop(engine);
+	vd_privileges_lower(&privileges);
+	EXPECT(!pthread_join(thread, NULL));
+	EXPECT(!is_bound(2) && !is_bound(3));
+	vd_engine_destroy(engine);
+	dup2(standard_error, STDERR_FILENO);
+	EXPECT(!lseek(fileno(said), 0, SEEK_END)); /* no system call was refused */
+}
+
 #define TEST(name) \
 	static void name(void **state) \
 	{ \
@@ -252,12 +337,14 @@ TEST(keeps_all)
 TEST(is_filtered)
 TEST(allows)
 TEST(looks_at_all_threads)
+TEST(reloads)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(first_thread),	 cmocka_unit_test(raises), cmocka_unit_test(keeps_all),
 		cmocka_unit_test(is_filtered), cmocka_unit_test(allows), cmocka_unit_test(looks_at_all_threads),
+		cmocka_unit_test(reloads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
