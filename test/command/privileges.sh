@@ -264,6 +264,43 @@ expect_threads "the same by a file" "1 verdict 4242 4243 4243,4244 0 1000 0 0 0 
 	"1 verdict 4242 4243 4243,4244 0 1000 1000 0 0 1 0" "1 worker-0 4242 4243 4243,4244 0 1000 1000 0 0 1 0"
 stops "a file"
 
+# ---- a reload ----
+
+# expect_said PATTERN TEXT: on standard error, in a while
+expect_said() {
+	if wait_until 30 grep -Eq -- "$1" "$scratch/err"; then ok "$2"; else
+		not_ok "$2 (no line like: $1)"
+		output=$(cat "$scratch/err")
+		show_output
+	fi
+}
+
+# configure LINE: the file is this; and reload
+configure() {
+	printf '%s\n' "$1" >"$scratch/verdict.conf"
+	kill -HUP "$engine"
+}
+
+cp "$scratch/functions/ttl.so" "$scratch/mine.so"
+printf 'queue 0; user filter; workers 1; function accept\n' >"$scratch/verdict.conf"
+chmod a+r "$scratch/verdict.conf" "$scratch/mine.so"
+start --config "$scratch/verdict.conf"
+configure 'queue [0, 1]; user filter; workers 1; function ./mine.so { arguments "33" }'
+expect_said '^verdict: reloaded' "a reload, with another queue and a function's file"
+if [ "$(wc -l <"$queues")" -eq 2 ]; then ok "the queue is read"; else not_ok "the queue is read"; fi
+expect_passed 1000 edited "by the new function"
+expect_threads "and no thread has more" "$first" "1 verdict $usual" "1 worker-0 $usual"
+if grep -q refused "$scratch/err"; then not_ok "no system call was refused"; cat "$scratch/err"; else ok "no system call was refused"; fi
+for change in 'user root' 'user filter; seccomp no' 'user filter; seccomp-allow socket'; do
+	key=${change##*; }
+	configure "queue 0; workers 1; $change"
+	expect_said "^verdict: not reloaded, .*verdict.conf:1: ${key%% *} cannot change while it runs: restart it for that" "${key%% *} cannot change"
+done
+configure 'queue 0; user filter; workers 1; function reject'
+expect_said "^verdict: not reloaded, .*rejecting packets needs CAP_NET_RAW" "and it cannot begin to reject"
+expect_passed 1000 edited "the old configuration goes on"
+stops "a reload"
+
 # ---- ways to work: statistics each second, another namespace, functions with sockets and files, a long queue at the stop ----
 
 # quiet TEXT: it has said nothing but that it reads, and notes
@@ -273,10 +310,13 @@ quiet() {
 
 touch /run/netns/other && mount --bind "/proc/$far/ns/net" /run/netns/other
 far iptables-legacy -w -I INPUT -p udp --dport 9001 -j NFQUEUE --queue-num 9
-start --queue 9 --netns other --user filter --workers 1
+printf 'queue 9; netns other; user filter; workers 1\n' >"$scratch/verdict.conf"
+start --config "$scratch/verdict.conf"
 expect_threads "--netns needs more only at the start" "$first" "1 verdict $usual" "1 worker-0 $usual"
 "$send" --to 10.9.0.2 --count 500 --port 9001 >/dev/null
 far awk '$1 == 9' "$queues" >"$scratch/there"
+kill -HUP "$engine"
+expect_said "^verdict: not reloaded, .*namespace 'other' cannot be entered: that needs CAP_SYS_ADMIN" "so a reload cannot go there again"
 ended
 if [ "$status" -eq 0 ] && [ -s "$scratch/there" ]; then ok "and reads there"; else not_ok "and reads there"; show_output; fi
 

@@ -21,7 +21,7 @@ const char *const vd_calls[] = {
 	"listen", "shutdown",
 
 	/* files and descriptors: statistics, files of functions, a library that is loaded later */
-	"read", "readv", "pread64", "preadv", "write", "writev", "pwrite64", "pwritev", "open", "openat", "close", "close_range",
+	"read", "readv", "pread64", "preadv", "write", "writev", "pwrite64", "pwritev", "open", "openat", "close", "close_range", "memfd_create",
 	"stat", "lstat", "fstat", "newfstatat", "statx", "lseek", "access", "faccessat", "faccessat2", "readlink", "readlinkat",
 	"getdents64", "getcwd", "fcntl", "dup", "dup2", "dup3", "pipe2", "eventfd2", "signalfd4", "timerfd_create",
 	"timerfd_settime", "timerfd_gettime", "epoll_create1", "fsync", "fdatasync", "ftruncate", "fadvise64", "statfs", "fstatfs",

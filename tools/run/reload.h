@@ -18,7 +18,10 @@ struct vd_source {
 int vd_source_read(struct vd_source *source, struct vd_error *error);
 void vd_source_fini(struct vd_source *source);
 
-/* Changes a running engine. One at a time. `log` as in struct vd_engine_options, without an argument. 0 or -errno: then nothing has changed. */
+/*
+ * Changes a running engine. One at a time. `log` as in struct vd_engine_options, without an argument. 0 or -errno: then nothing
+ * has changed.
+ */
 int vd_source_reload(struct vd_source *source, struct vd_engine *engine, void (*log)(void *log_argument, const char *line),
 		     struct vd_error *error);
 
