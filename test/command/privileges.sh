@@ -352,7 +352,7 @@ if [ -n "$forbidden" ]; then
 		start --queue 0 --user filter --workers 1 --function "$forbidden:$call"
 		expect_passed 10 passed "$call: refused with EPERM, and it goes on"
 		stops "$call"
-		expect_kept "^verdict: thread worker-0 called $name\(\), which is refused: allow it with seccomp-allow $name, if a function needs it$" \
+		expect_kept "^verdict: warning: thread worker-0 called $name\(\), which is refused: allow it with seccomp-allow $name, if a function needs it$" \
 			"$call: named"
 		if [ "$(grep -c "called $name" "$scratch/err")" -eq 2 ]; then ok "$call: once, and at the tenth time"; else
 			not_ok "$call: once, and at the tenth time"

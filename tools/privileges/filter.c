@@ -136,9 +136,9 @@ static int fill(scmp_filter_ctx filter, const char *calls)
 	return result;
 }
 
-int vd_filter_install(const char *calls, struct vd_error *error)
+int vd_filter_install(const char *calls, int refusals, struct vd_error *error)
 {
-	scmp_filter_ctx filter = seccomp_init(vd_refused_init() ? SCMP_ACT_TRAP : SCMP_ACT_ERRNO(EPERM));
+	scmp_filter_ctx filter = seccomp_init(vd_refused_init(refusals) ? SCMP_ACT_TRAP : SCMP_ACT_ERRNO(EPERM));
 	int result = filter ? 0 : -ENOMEM;
 
 	if (!result)

@@ -36,8 +36,8 @@ int vd_capabilities_look(const struct vd_privileges *privileges, struct vd_error
 /* Whether there are system calls of these names. */
 int vd_filter_check(const char *calls, struct vd_error *error);
 
-/* For all threads, from now on. `calls` are allowed besides; or NULL. */
-int vd_filter_install(const char *calls, struct vd_error *error);
+/* For all threads, from now on. `calls` are allowed besides; or NULL. `refusals` as below. */
+int vd_filter_install(const char *calls, int refusals, struct vd_error *error);
 
 /* ---- calls.c ---- */
 
@@ -46,7 +46,10 @@ extern const char *const vd_calls[]; /* ended by NULL */
 
 /* ---- refused.c ---- */
 
-/* From now on a refused call fails with EPERM, and is named on standard error. False: not on this architecture. */
-bool vd_refused_init(void);
+/* From now on a refused call fails with EPERM, and the descriptor, of a pipe, has it. False: not on this architecture. */
+bool vd_refused_init(int descriptor);
+
+/* Says what the pipe has, a line each; its other end does not wait. How many. */
+int vd_refused_say(int descriptor, void (*log)(void *log_argument, const char *line));
 
 #endif

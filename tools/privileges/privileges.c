@@ -2,6 +2,7 @@
 #include "tools/privileges/privileges.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,7 @@ int vd_privileges_init(struct vd_privileges *privileges, const struct vd_setting
 	const struct vd_setting *calls = &settings->general[VD_KEY_SECCOMP_ALLOW];
 	int result;
 
-	*privileges = (struct vd_privileges){.has_user = user->is_given, .asked = -1};
+	*privileges = (struct vd_privileges){.has_user = user->is_given, .asked = -1, .refusals = {-1, -1}};
 	sem_init(&privileges->answered, 0, 0);
 	if (user->is_given) {
 		result = vd_user_find(privileges, user->text, error);
@@ -43,13 +44,18 @@ int vd_privileges_init(struct vd_privileges *privileges, const struct vd_setting
 	privileges->drops = user->is_given || geteuid();
 	privileges->filters = seccomp->is_given ? seccomp->number : user->is_given;
 	privileges->asked = eventfd(0, EFD_CLOEXEC);
-	return privileges->asked < 0 ? vd_error_set(error, -errno, "out of descriptors") : 0;
+	if (privileges->asked < 0 || (privileges->filters && pipe2(privileges->refusals, O_CLOEXEC | O_NONBLOCK)))
+		return vd_error_set(error, -errno, "out of descriptors");
+	return 0;
 }
 
 void vd_privileges_fini(struct vd_privileges *privileges)
 {
 	if (privileges->asked >= 0)
 		close(privileges->asked);
+	for (unsigned end = 0; end < 2; end++)
+		if (privileges->refusals[end] >= 0)
+			close(privileges->refusals[end]);
 	free(privileges->groups);
 	sem_destroy(&privileges->answered);
 }
@@ -109,11 +115,16 @@ int vd_privileges_ready(void *argument)
 	int result = privileges->drops ? drop(privileges) : 0;
 
 	if (!result && privileges->filters)
-		result = vd_filter_install(privileges->calls, &privileges->error);
+		result = vd_filter_install(privileges->calls, privileges->refusals[1], &privileges->error);
 	return result;
 }
 
 /* ---- while it runs ---- */
+
+int vd_privileges_say_refused(const struct vd_privileges *privileges, void (*log)(void *log_argument, const char *line))
+{
+	return privileges->refusals[0] < 0 ? 0 : vd_refused_say(privileges->refusals[0], log);
+}
 
 bool vd_privileges_are_settled(const struct vd_privileges *privileges)
 {

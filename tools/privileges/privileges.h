@@ -40,6 +40,7 @@ struct vd_privileges {
 	sem_t answered; /* it has */
 	int result;	/* how it went */
 	bool is_dropped;
+	int refusals[2]; /* a pipe: system calls that were refused; -1: nothing is filtered */
 	struct vd_error error; /* why vd_privileges_ready() failed: empty if it did not */
 };
 
@@ -59,6 +60,9 @@ int vd_privileges_ready(void *privileges);
 
 /* In the first thread, when `asked` is readable. Always answers. */
 void vd_privileges_drop(struct vd_privileges *privileges);
+
+/* When refusals[0] is readable, and at the end: a line for each refused call that is to be known. How many. */
+int vd_privileges_say_refused(const struct vd_privileges *privileges, void (*log)(void *log_argument, const char *line));
 
 /* In the first thread: nothing is to be given up, or it has been. Until then no thread may be started that is to last. */
 bool vd_privileges_are_settled(const struct vd_privileges *privileges);

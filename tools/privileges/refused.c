@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A refused system call: the filter has the kernel send SIGSYS to the thread that made it, and the handler makes it fail with
- * EPERM, and says which call it was and whose. It runs wherever the call stood, maybe in the midst of malloc(), so it calls
- * nothing but what a signal handler may. (A listener for the filter's notifications could name calls too, but whoever has
+ * EPERM, and tells the first thread by a pipe which call it was and whose. It runs wherever the call stood, maybe in the midst of
+ * malloc(), so it calls nothing but what a signal handler may. (A listener for the filter's notifications could name calls too, but whoever has
  * taken over this process could answer through it, and let his own calls pass.)
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <string.h>
+#include <stdio.h>
 #include <sys/prctl.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -21,28 +22,14 @@
 static const char *names[NUMBERS_MAX];
 static _Atomic uint64_t counts[NUMBERS_MAX];
 
-struct line {
-	char text[256];
-	size_t length;
+static int pipe_in = -1;
+
+/* From the thread that made the call to the first one, which says it. Short enough to be written at once (PIPE_BUF). */
+struct refusal {
+	uint64_t count;
+	int number;
+	char thread[16];
 };
-
-static void add(struct line *line, const char *text)
-{
-	while (*text && line->length < sizeof line->text)
-		line->text[line->length++] = *text++;
-}
-
-static void add_number(struct line *line, uint64_t number)
-{
-	char digits[24];
-	size_t at = sizeof digits;
-
-	digits[--at] = '\0';
-	do
-		digits[--at] = (char)('0' + number % 10);
-	while (number /= 10);
-	add(line, digits + at);
-}
 
 /* 1, 10, 100 and so on: no flood of lines. */
 static bool is_said(uint64_t count)
@@ -52,27 +39,23 @@ static bool is_said(uint64_t count)
 	return count == 1;
 }
 
-static void say(int number, uint64_t count)
+int vd_refused_say(int descriptor, void (*log)(void *log_argument, const char *line))
 {
-	const char *name = names[number] ? names[number] : "?";
-	struct line line = {.length = 0};
-	char thread[16] = "?";
+	struct refusal refusal;
+	int said = 0;
 
-	prctl(PR_GET_NAME, thread, 0, 0, 0);
-	add(&line, "verdict: thread ");
-	add(&line, thread);
-	add(&line, " called ");
-	add(&line, name);
-	add(&line, "(), which is refused");
-	if (count > 1) {
-		add(&line, ", as ");
-		add_number(&line, count);
-		add(&line, " times before");
+	while (read(descriptor, &refusal, sizeof refusal) == (ssize_t)sizeof refusal) {
+		const char *name = names[refusal.number] ? names[refusal.number] : "?";
+		char line[256], times[64] = "";
+
+		if (refusal.count > 1)
+			snprintf(times, sizeof times, ", for the %" PRIu64 "th time", refusal.count);
+		snprintf(line, sizeof line, "thread %.15s called %s(), which is refused%s: allow it with seccomp-allow %s, if a function "
+			 "needs it", refusal.thread, name, times, name);
+		log(NULL, line);
+		said++;
 	}
-	add(&line, ": allow it with seccomp-allow ");
-	add(&line, name);
-	add(&line, ", if a function needs it\n");
-	(void)!write(STDERR_FILENO, line.text, line.length);
+	return said;
 }
 
 #if defined(__x86_64__) || defined(__aarch64__)
@@ -97,15 +80,20 @@ static void take_signal(int signal, siginfo_t *info, void *context)
 	make_it_fail(context);
 	/* relaxed: nothing hangs on its order */
 	count = atomic_fetch_add_explicit(&counts[info->si_syscall], 1, memory_order_relaxed) + 1;
-	if (is_said(count))
-		say(info->si_syscall, count);
+	if (is_said(count)) {
+		struct refusal refusal = {.count = count, .number = info->si_syscall};
+
+		prctl(PR_GET_NAME, refusal.thread, 0, 0, 0);
+		(void)!write(pipe_in, &refusal, sizeof refusal); /* does not wait: who does not read misses it */
+	}
 	errno = saved;
 }
 
-bool vd_refused_init(void)
+bool vd_refused_init(int descriptor)
 {
 	struct sigaction action = {.sa_sigaction = take_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
 
+	pipe_in = descriptor;
 	for (int number = 0; number < NUMBERS_MAX; number++)
 		if (!names[number])
 			names[number] = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, number);
@@ -115,8 +103,9 @@ bool vd_refused_init(void)
 
 #else
 
-bool vd_refused_init(void)
+bool vd_refused_init(int descriptor)
 {
+	(void)descriptor;
 	return false;
 }
 

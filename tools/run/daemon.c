@@ -124,6 +124,12 @@ static void reload_by_signal(struct vd_daemon *daemon)
 
 /* ---- run ---- */
 
+static void warn(void *unused, const char *line)
+{
+	(void)unused;
+	vd_log_say(VD_LOG_WARNING, line);
+}
+
 /* It sends to the queues' sockets. */
 static void stop(struct vd_daemon *daemon)
 {
@@ -156,9 +162,10 @@ static void take_signal(struct vd_daemon *daemon, int signals, bool *has_stopped
 
 static void wait_until_ended(struct vd_daemon *daemon, int signals)
 {
-	struct pollfd pollfds[4] = {{.fd = daemon->ended, .events = POLLIN}, {.fd = signals, .events = POLLIN},
+	struct pollfd pollfds[5] = {{.fd = daemon->ended, .events = POLLIN}, {.fd = signals, .events = POLLIN},
 				    {.fd = vd_log_descriptor(), .events = POLLIN},
-				    {.fd = daemon->privileges.asked, .events = POLLIN}};
+				    {.fd = daemon->privileges.asked, .events = POLLIN},
+				    {.fd = daemon->privileges.refusals[0], .events = POLLIN}};
 	bool shows = daemon->stats == VD_STATS_JSON ||
 		     (daemon->stats == VD_STATS_TEXT && (daemon->stats_are_asked_for || isatty(STDOUT_FILENO)));
 	uint64_t start = vd_clock_ns(), next = start + 1000000000u;
@@ -169,7 +176,7 @@ static void wait_until_ended(struct vd_daemon *daemon, int signals)
 		uint64_t now = vd_clock_ns(), until = shows && next < end ? next : end;
 		int timeout = until == UINT64_MAX ? -1 : until > now ? (int)((until - now) / 1000000u + 1) : 0;
 
-		poll(pollfds, 4, timeout > 1000000 ? 1000000 : timeout);
+		poll(pollfds, 5, timeout > 1000000 ? 1000000 : timeout);
 		now = vd_clock_ns();
 		if (pollfds[0].revents)
 			return;
@@ -179,6 +186,8 @@ static void wait_until_ended(struct vd_daemon *daemon, int signals)
 			vd_log_tick();
 		if (pollfds[3].revents)
 			vd_privileges_drop(&daemon->privileges);
+		if (pollfds[4].revents)
+			vd_privileges_say_refused(&daemon->privileges, warn);
 		if (now >= end) {
 			stop(daemon);
 			end = UINT64_MAX;
@@ -215,6 +224,7 @@ int vd_daemon_run(struct vd_daemon *daemon)
 	wait_until_ended(daemon, signals);
 	pthread_join(thread, NULL);
 	join_reloader(daemon);
+	vd_privileges_say_refused(&daemon->privileges, warn);
 	pthread_mutex_destroy(&daemon->reloading);
 	close(signals);
 	close(daemon->ended);

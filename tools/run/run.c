@@ -232,7 +232,7 @@ int verdict_run(int argc, char **argv)
 		vd_daemon_say(NULL, "out of memory");
 		return 1;
 	}
-	run->daemon.privileges.asked = -1;
+	run->daemon.privileges = (struct vd_privileges){.asked = -1, .refusals = {-1, -1}};
 	result = read_options(run, argc, argv);
 	if (!result)
 		result = prepare(run);
