@@ -255,6 +255,12 @@ PRIVILEGE_OBJECTS := $(call object,$(wildcard tools/privileges/*.c)) $(CONFIG_OB
 $(OUT)/test/kernel/test_privileges: TEST_LIBS = $(PRIVILEGE_OBJECTS) $(TOOL_LIBS)
 $(OUT)/test/kernel/test_privileges: $(PRIVILEGE_OBJECTS)
 
+# the control socket
+CONTROL_SOURCES := $(addprefix tools/control/,client.c output.c place.c request.c server.c stream.c) tools/config/origin.c tools/config/values.c
+CONTROL_OBJECTS := $(call object,$(CONTROL_SOURCES))
+$(OUT)/test/unit/test_control: TEST_LIBS = $(CONTROL_OBJECTS) $(TOOL_LIBS)
+$(OUT)/test/unit/test_control: $(CONTROL_OBJECTS)
+
 $(OUT)/test/%: $(OUT)/obj/test/%.o $(SUPPORT_OBJECTS) $(LIB_STATIC)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
@@ -388,8 +394,10 @@ FUZZERS := $(patsubst test/fuzz/%.c,build/fuzz/%,$(wildcard test/fuzz/*.c))
 FUZZ_SOURCES := $(wildcard lib/packet/*.c) lib/nfq/message.c lib/nfq/status.c lib/ipq/translate.c lib/ipq/devices.c \
 	$(addprefix test/support/,bytes.c random.c model.c model_edit.c answer_oracle.c)
 FUZZ_SOURCES_fuzz_config := $(CONFIG_SOURCES) engine/error.c
+FUZZ_SOURCES_fuzz_request := tools/control/request.c tools/config/origin.c engine/error.c -ljansson
 
 build/fuzz/fuzz_config: $(CONFIG_SOURCES) $(wildcard tools/config/*.h)
+build/fuzz/fuzz_request: $(wildcard tools/control/request.[ch])
 build/fuzz/%: test/fuzz/%.c $(FUZZ_SOURCES) $(wildcard lib/*/*.h lib/include/*.h lib/include/verdict/*.h test/support/*.h)
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$@)

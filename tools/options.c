@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "tools/commands.h"
 
@@ -22,6 +23,19 @@ bool vd_option_stats(const char *name, const char *text, enum vd_stats_form *for
 {
 	return vd_value_stats(text, form) ||
 	       (fprintf(stderr, "verdict: %s takes text, json or none, not '%s'\n", name, text), false);
+}
+
+bool vd_option_interval(const char *name, const char *text, unsigned *interval_ms)
+{
+	bool is_plain = strspn(text, "0123456789") == strlen(text);
+	uint64_t value;
+
+	if (is_plain ? !vd_value_time(text, 1000000, 1, 3600, &value) : !vd_value_time(text, 1000, 100, 3600000, &value)) {
+		fprintf(stderr, "verdict: %s takes a time from 100ms to 1h, in seconds or as in 500ms, not '%s'\n", name, text);
+		return false;
+	}
+	*interval_ms = (unsigned)(is_plain ? value * 1000 : value);
+	return true;
 }
 
 int vd_option_usage(const char *command)

@@ -17,6 +17,9 @@ bool vd_option_number(const char *name, const char *text, uint64_t min, uint64_t
 bool vd_option_verdict(const char *name, const char *text, enum vd_verdict *verdict);
 bool vd_option_stats(const char *name, const char *text, enum vd_stats_form *form);
 
+/* How often: seconds, or with a unit; 100 ms to an hour. */
+bool vd_option_interval(const char *name, const char *text, unsigned *interval_ms);
+
 /*
  * Reads the options of a subcommand: --help prints `help`, each other one is given to read(), which says false when it has
  * complained. `letters` as for getopt(), 'h' among them. optind is then where the rest begins. 0 go on, -1 help was given,

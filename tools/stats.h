@@ -3,6 +3,7 @@
 #ifndef VERDICT_TOOLS_STATS_H
 #define VERDICT_TOOLS_STATS_H
 
+#include <jansson.h>
 #include <stdio.h>
 
 #include <verdict/engine.h>
@@ -27,6 +28,12 @@ uint64_t vd_stats_offered(const struct vd_queue_stats *stats);
 /* One line: what happened between the two. */
 void vd_stats_text_line(FILE *file, const struct vd_snapshot *before, const struct vd_snapshot *now);
 
+/* 12345 as "12.3k": at most five characters. Returns `room`. */
+const char *vd_stats_brief(char room[16], double number);
+
+/* "up 2 d 3 h", "up 12.3 s": how long a daemon has been running. Returns `room`. */
+const char *vd_stats_uptime(char room[48], double seconds);
+
 /* What one function said and counted. */
 void vd_stats_text_function(FILE *file, const struct vd_function_stats *stats);
 
@@ -35,5 +42,21 @@ void vd_stats_text_summary(FILE *file, const struct vd_snapshot *snapshot);
 
 /* One line of JSON; is_last: at the end. */
 void vd_stats_json_line(FILE *file, const struct vd_snapshot *snapshot, bool is_last);
+
+/* The same as members of an object, and any object as such a line. */
+void vd_stats_json(json_t *object, const struct vd_snapshot *snapshot, bool is_last);
+void vd_stats_json_dump(FILE *file, const json_t *object);
+
+/* To the microsecond: a number to be written, also after a month. */
+double vd_stats_json_seconds(double seconds);
+
+/* Read from such an object: names are its own, so it has to be kept as long. */
+struct vd_stats_read {
+	struct vd_snapshot snapshot;
+	const char *names[VD_ENGINE_FUNCTIONS_MAX][VD_ENGINE_COUNTERS_MAX];
+};
+
+/* -EPROTO: it is something else. Checksums of captures are left out. */
+int vd_stats_json_read(struct vd_stats_read *read, const json_t *object);
 
 #endif

@@ -3,13 +3,12 @@
 
 #include "tools/stats.h"
 
-/* 12345 as "12.3k": at most five characters. */
-static const char *brief(char text[16], double number)
+const char *vd_stats_brief(char text[16], double number)
 {
-	static const char UNITS[] = " kMGT";
+	static const char UNITS[] = " kMGTPE";
 	unsigned unit = 0;
 
-	while (number >= 999.5 && unit < 4) {
+	while (number >= 999.5 && unit < 6) {
 		number /= 1000;
 		unit++;
 	}
@@ -20,12 +19,27 @@ static const char *brief(char text[16], double number)
 	return text;
 }
 
+const char *vd_stats_uptime(char text[48], double seconds)
+{
+	unsigned long long whole = seconds > 0 ? (unsigned long long)seconds : 0;
+
+	if (whole < 60)
+		snprintf(text, 48, "up %.1f s", seconds);
+	else if (whole < 3600)
+		snprintf(text, 48, "up %llu min %llu s", whole / 60, whole % 60);
+	else if (whole < 86400)
+		snprintf(text, 48, "up %llu h %llu min", whole / 3600, whole / 60 % 60);
+	else
+		snprintf(text, 48, "up %llu d %llu h", whole / 86400, whole / 3600 % 24);
+	return text;
+}
+
 static void put(FILE *file, const char *name, uint64_t before, uint64_t now, bool even_if_none)
 {
 	char text[16];
 
 	if (now > before || even_if_none)
-		fprintf(file, "  %s %s", name, brief(text, (double)(now > before ? now - before : 0)));
+		fprintf(file, "  %s %s", name, vd_stats_brief(text, (double)(now > before ? now - before : 0)));
 }
 
 void vd_stats_text_line(FILE *file, const struct vd_snapshot *before_snapshot, const struct vd_snapshot *now_snapshot)
@@ -35,7 +49,7 @@ void vd_stats_text_line(FILE *file, const struct vd_snapshot *before_snapshot, c
 	char text[16];
 
 	fprintf(file, "%6.0f s  %5s packets/s", now_snapshot->seconds,
-		brief(text, seconds > 0 ? (double)(now.received - before.received) / seconds : 0));
+		vd_stats_brief(text, seconds > 0 ? (double)(now.received - before.received) / seconds : 0));
 	put(file, "accepted", before.verdicts[VD_ACCEPT], now.verdicts[VD_ACCEPT], true);
 	put(file, "dropped", before.verdicts[VD_DROP], now.verdicts[VD_DROP], true);
 	put(file, "repeated", before.verdicts[VD_REPEAT], now.verdicts[VD_REPEAT], false);
@@ -47,7 +61,7 @@ void vd_stats_text_line(FILE *file, const struct vd_snapshot *before_snapshot, c
 	put(file, "answers failed", before.answers_failed, now.answers_failed, false);
 	put(file, "faults", before.faults, now.faults, false);
 	put(file, "edits refused", before.edits_refused, now.edits_refused, false);
-	fprintf(file, "  waiting %s", brief(text, now.waiting));
+	fprintf(file, "  waiting %s", vd_stats_brief(text, now.waiting));
 	put(file, "lost: queue full", before.queue_dropped, now.queue_dropped, true);
 	put(file, "buffer full", before.socket_dropped, now.socket_dropped, true);
 	put(file, "flushed", before.flushed, now.flushed, false);
@@ -76,6 +90,7 @@ static void summarize_queue(FILE *file, const struct vd_queue_stats *queue)
 	row(file, "flushed", queue->flushed, "the kernel emptied the queue before the verdict", false);
 	row(file, "maybe flushed", queue->maybe_flushed, "up to so many more, of those accepted", false);
 	row(file, "refused", queue->refused, "the kernel did not take the verdict", false);
+	row(file, "waiting", queue->waiting, "in the kernel, now", false);
 	row(file, "left, accepted", queue->left_accepted, "still queued at the stop", false);
 	row(file, "left, dropped", queue->left_dropped, "still queued at the stop", false);
 	row(file, "inherited, accepted", queue->inherited_accepted, "besides: read by the process before, not answered", false);
@@ -123,7 +138,7 @@ void vd_stats_text_summary(FILE *file, const struct vd_snapshot *snapshot)
 	for (unsigned i = 0; i < snapshot->function_count; i++)
 		vd_stats_text_function(file, &snapshot->functions[i]);
 	fprintf(file, "%.1f s, %s packets/s, %.1f packets a read, %.1f verdicts a send, %.0f %% on the spot\n", snapshot->seconds,
-		brief(rate, snapshot->seconds > 0 ? (double)total.received / snapshot->seconds : 0),
+		vd_stats_brief(rate, snapshot->seconds > 0 ? (double)total.received / snapshot->seconds : 0),
 		total.reads ? (double)total.received / (double)total.reads : 0,
 		total.sends ? (double)total.received / (double)total.sends : 0,
 		total.received ? 100.0 * (double)total.on_the_spot / (double)total.received : 0);

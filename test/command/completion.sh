@@ -43,11 +43,11 @@ help_options() {
 
 # options_with_value COMMAND, options_without_value COMMAND
 options_with_value() {
-	"$verdict" "$1" --help | sed -n 's/^  \(-., \)\{0,1\}\(--[a-z-]*\) [^ ].*/\2/p'
+	"$verdict" "$1" --help | sed -n 's/^  \(-., \)\{0,1\}\(--[a-z-]*\) [^ [].*/\2/p'
 }
 
 options_without_value() {
-	"$verdict" "$1" --help | sed -n -e 's/^  \(--[a-z-]*\)$/\1/p' -e 's/^  \(--[a-z-]*\)  .*/\1/p'
+	"$verdict" "$1" --help | sed -n -e 's/^  \(--[a-z-]*\)$/\1/p' -e 's/^  \(--[a-z-]*\) [ [].*/\1/p'
 }
 
 # ---- loading it ----
@@ -87,6 +87,19 @@ for command in $commands; do
 done
 expect_words "$(help_options run)" "run: options without their beginning" run ''
 expect_words '--batch --batch-delay' "an option's beginning" run --queue 0 --ba
+
+# ---- daemons ----
+
+mkdir "$scratch/run"
+touch "$scratch/run/default.sock" "$scratch/run/second.sock" "$scratch/run/else"
+_verdict_control_directory=$scratch/run
+# shellcheck disable=SC2043 # one for now
+for command in stats; do
+	expect_words 'default second' "$command: names of daemons" "$command" ''
+	expect_words 'second' "$command: a name's beginning" "$command" se
+	expect_words "$scratch/run/default.sock $scratch/run/second.sock" "$command: or paths" "$command" "$scratch/run/"
+done
+unset _verdict_control_directory
 
 # ---- values ----
 

@@ -12,25 +12,26 @@ cd "$(dirname "$0")/../.." || exit 1
 verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
 man=tools/man
 
-# the file that reads a command's options; tools/check is a script
+# the file that reads a command's options; tools/check is a script, and tools/stats.c what several commands share
 source_of() {
-	if [ "$1" = check ]; then echo tools/config/check.c; elif [ -d "tools/$1" ]; then echo "tools/$1/$1.c"; else echo "tools/$1.c"; fi
+	if [ "$1" = check ]; then echo tools/config/check.c; elif [ "$1" = stats ]; then echo tools/control/stats.c; elif [ -d "tools/$1" ]; then echo "tools/$1/$1.c"; else echo "tools/$1.c"; fi
 }
 
 # Each line an option, and "value" if one has to follow: --queue value
 options_of_program() {
 	sed -n -e 's/.*{"\([a-z-]*\)", required_argument,.*/--\1 value/p' -e 's/.*{"\([a-z-]*\)", no_argument,.*/--\1/p' \
+		-e 's/.*{"\([a-z-]*\)", optional_argument,.*/--\1/p' \
 		"$(source_of "$1")" | sort
 }
 
 options_of_help() {
-	"$verdict" "$1" --help | sed -n -e 's/^  \(-., \)\{0,1\}\(--[a-z-]*\) [^ ].*/\2 value/p' \
-		-e 's/^  \(--[a-z-]*\)\(  .*\)\{0,1\}$/\1/p' | sort
+	"$verdict" "$1" --help | sed -n -e 's/^  \(-., \)\{0,1\}\(--[a-z-]*\) [^ [].*/\2 value/p' \
+		-e 's/^  \(--[a-z-]*\)\(  .*\| \[.*\)\{0,1\}$/\1/p' | sort
 }
 
 # the options that a page explains, as items of a list
 options_of_page() {
-	sed -n -e 's/^\.It \(Fl . Ar [a-z]* , \)\{0,1\}Fl -\([a-z-]*\) Ar .*/--\2 value/p' -e 's/^\.It Fl -\([a-z-]*\)$/--\1/p' \
+	sed -n -e 's/^\.It \(Fl . Ar [a-z]* , \)\{0,1\}Fl -\([a-z-]*\) Ar .*/--\2 value/p' -e 's/^\.It Fl -\([a-z-]*\)\( Op Ar [a-z]*\)\{0,1\}$/--\1/p' \
 		"$man/verdict-$1.1" | sort
 }
 

@@ -215,7 +215,8 @@ static void keys_and_options_come_to_the_same(void **state)
 		assert_memory_equal(&by_key, &made.options, sizeof by_key);
 	}
 	read_good("queue 0; netns blue; cpu 0-2,5; for 2min; stats json; log json; log-to stderr; log-rate 0;"
-		  "user a:b; seccomp no; seccomp-allow [ socket, connect ]");
+		  "user a:b; seccomp no; seccomp-allow [ socket, connect ];"
+		  "control a.b; control-mode 0640");
 	make(&config.settings);
 	assert_string_equal(made.netns, "blue");
 	assert_int_equal(made.options.cpu_count, 4);

@@ -20,6 +20,8 @@ enum kind {
 	CPUS,
 	USER,
 	CALLS,
+	CONTROL,
+	MODE,
 };
 
 static const struct about {
@@ -52,6 +54,8 @@ static const struct about {
 	[VD_KEY_USER] = {"user", USER},
 	[VD_KEY_SECCOMP] = {"seccomp", SWITCH},
 	[VD_KEY_SECCOMP_ALLOW] = {"seccomp-allow", CALLS},
+	[VD_KEY_CONTROL] = {"control", CONTROL},
+	[VD_KEY_CONTROL_MODE] = {"control-mode", MODE},
 };
 
 const char *vd_key_name(enum vd_key key)
@@ -108,6 +112,12 @@ const char *vd_key_expects(enum vd_key key, char room[VD_KEY_EXPECTS_SIZE])
 	case CALLS:
 		words = "a list of system calls, as in socket,connect";
 		break;
+	case CONTROL:
+		words = "a name of letters, digits, '-', '_' and '.', or a path with a slash, of up to 107 bytes";
+		break;
+	case MODE:
+		words = "a mode of a file in octal digits, as in 0660";
+		break;
 	}
 	if (words)
 		snprintf(room, VD_KEY_EXPECTS_SIZE, "%s", words);
@@ -122,6 +132,7 @@ static bool read_value(const struct about *about, const char *text, uint64_t *nu
 	enum vd_stats_form form;
 	enum vd_log_form log;
 	enum vd_log_place log_to;
+	unsigned mode;
 	bool is_on, good;
 
 	switch (about->kind) {
@@ -157,6 +168,12 @@ static bool read_value(const struct about *about, const char *text, uint64_t *nu
 		return vd_value_user(text);
 	case CALLS:
 		return vd_value_calls(text);
+	case CONTROL:
+		return vd_value_control(text);
+	case MODE:
+		good = vd_value_mode(text, &mode);
+		*number = good ? mode : 0;
+		return good;
 	}
 	return false;
 }
@@ -262,7 +279,11 @@ void vd_settings_overlay(struct vd_settings *settings, const struct vd_settings 
 int vd_settings_check(const struct vd_settings *settings, struct vd_error *error)
 {
 	const struct vd_setting *form = &settings->general[VD_KEY_LOG], *place = &settings->general[VD_KEY_LOG_TO];
+	const struct vd_setting *mode = &settings->general[VD_KEY_CONTROL_MODE];
 
+	if (mode->is_given && !settings->general[VD_KEY_CONTROL].is_given)
+		return vd_origin_error(error, &mode->origin, -EINVAL,
+				       "control-mode is for the control socket, and there is none: say control as well");
 	if (!form->is_given || form->number != VD_LOG_JSON || !place->is_given || place->number != VD_LOG_JOURNAL)
 		return 0;
 	return vd_origin_error(error, &place->origin, -EINVAL,

@@ -47,13 +47,16 @@ enum vd_key {
 	VD_KEY_USER,
 	VD_KEY_SECCOMP,
 	VD_KEY_SECCOMP_ALLOW,
+	VD_KEY_CONTROL,
+	VD_KEY_CONTROL_MODE,
 	VD_KEY_COUNT,
 };
 
 struct vd_setting {
 	bool is_given;
-	uint64_t number;  /* as <verdict/engine.h> wants it; yes is 1; enum vd_verdict, enum vd_stats_form and so on; --for: seconds */
-	const char *text; /* as written: netns, cpu, user, seccomp-allow */
+	uint64_t number;  /* as <verdict/engine.h> wants it; yes is 1; enum vd_verdict, enum vd_stats_form and so on; --for: seconds;
+			     --control-mode: a mode of a file */
+	const char *text; /* as written: netns, cpu, user, seccomp-allow, control */
 	struct vd_origin origin;
 };
 

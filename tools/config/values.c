@@ -192,3 +192,25 @@ bool vd_value_calls(const char *text)
 			return false;
 	}
 }
+
+bool vd_value_control(const char *text)
+{
+	size_t length = strlen(text);
+
+	if (strchr(text, '/'))
+		return length <= VD_CONTROL_PATH_MAX && text[length - 1] != '/';
+	for (const char *c = text; *c; c++)
+		if (!isalnum((unsigned char)*c) && !strchr("-_.", *c))
+			return false;
+	return length && length <= VD_CONTROL_NAME_MAX && *text != '.' && *text != '-';
+}
+
+bool vd_value_mode(const char *text, unsigned *mode)
+{
+	size_t length = strlen(text);
+
+	if (!length || length > 4 || strspn(text, "01234567") != length || strtoul(text, NULL, 8) > 0777)
+		return false;
+	*mode = (unsigned)strtoul(text, NULL, 8);
+	return true;
+}

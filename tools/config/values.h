@@ -57,4 +57,12 @@ bool vd_value_user(const char *text);
 /* "socket,connect": the form as well. At least one. */
 bool vd_value_calls(const char *text);
 
+/* Whether a daemon's control socket can be called so: a name, or a path with a slash. */
+#define VD_CONTROL_PATH_MAX 107 /* bytes of a path, unix(7) */
+#define VD_CONTROL_NAME_MAX 64
+bool vd_value_control(const char *text);
+
+/* "0660": the permissions of a file, in octal. */
+bool vd_value_mode(const char *text, unsigned *mode);
+
 #endif

@@ -26,6 +26,9 @@ const char *const vd_calls[] = {
 	"getdents64", "getcwd", "fcntl", "dup", "dup2", "dup3", "pipe2", "eventfd2", "signalfd4", "timerfd_create",
 	"timerfd_settime", "timerfd_gettime", "epoll_create1", "fsync", "fdatasync", "ftruncate", "fadvise64", "statfs", "fstatfs",
 
+	/* the control socket's name, at the end */
+	"flock", "unlinkat",
+
 	/* memory: malloc, and the loader */
 	"brk", "mmap", "munmap", "mremap", "mprotect", "madvise", "mincore",
 

@@ -154,10 +154,21 @@ static void take_signal(struct vd_daemon *daemon, int signals, bool *has_stopped
 	}
 	if (*has_stopped) {
 		vd_daemon_say(NULL, "stopped a second time before all packets were answered: leaving now, the kernel drops them");
+		vd_control_remove(daemon->control);
 		_exit(1);
 	}
 	*has_stopped = true;
 	stop(daemon);
+}
+
+/* Without it packets are decided all the same. */
+static bool start_control(struct vd_daemon *daemon)
+{
+	struct vd_error error;
+
+	if (daemon->control && vd_control_start(daemon->control, &error))
+		warn(NULL, error.text);
+	return true;
 }
 
 static void wait_until_ended(struct vd_daemon *daemon, int signals)
@@ -171,6 +182,7 @@ static void wait_until_ended(struct vd_daemon *daemon, int signals)
 	uint64_t start = vd_clock_ns(), next = start + 1000000000u;
 	uint64_t end = daemon->seconds ? start + daemon->seconds * 1000000000u : UINT64_MAX;
 	bool has_stopped = false;
+	bool has_control = vd_privileges_are_settled(&daemon->privileges) && start_control(daemon);
 
 	for (;;) {
 		uint64_t now = vd_clock_ns(), until = shows && next < end ? next : end;
@@ -186,6 +198,8 @@ static void wait_until_ended(struct vd_daemon *daemon, int signals)
 			vd_log_tick();
 		if (pollfds[3].revents)
 			vd_privileges_drop(&daemon->privileges);
+		if (!has_control && vd_privileges_are_settled(&daemon->privileges)) /* a thread from before would keep them */
+			has_control = start_control(daemon);
 		if (pollfds[4].revents)
 			vd_privileges_say_refused(&daemon->privileges, warn);
 		if (now >= end) {
@@ -217,6 +231,7 @@ int vd_daemon_run(struct vd_daemon *daemon)
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signals = signalfd(-1, &set, SFD_CLOEXEC);
 	daemon->ended = eventfd(0, EFD_CLOEXEC);
+	daemon->start_ns = start;
 	if (signals < 0 || daemon->ended < 0 || pthread_create(&thread, NULL, engine_main, daemon)) {
 		vd_daemon_say(NULL, "out of descriptors or threads");
 		return 1;

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "tools/config/values.h"
+#include "tools/control/control.h"
 #include "tools/privileges/privileges.h"
 #include "tools/stats.h"
 
@@ -21,10 +22,12 @@ struct vd_daemon {
 	bool stats_are_asked_for; /* each second, also where nobody looks on */
 	int (*reload)(void *argument, struct vd_error *error); /* for vd_daemon_reload(); NULL: SIGHUP ends it */
 	void *reload_argument;
+	struct vd_control *control; /* NULL: there is no control socket */
 
 	/* its own */
 	struct vd_error error;
 	int result;
+	uint64_t start_ns;
 	int ended; /* an eventfd: the engine's thread has come to its end */
 	struct vd_snapshot snapshots[2];
 	pthread_mutex_t reloading;

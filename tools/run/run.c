@@ -9,6 +9,7 @@
 #include "tools/commands.h"
 #include "tools/log/log.h"
 #include "tools/options.h"
+#include "tools/run/control.h"
 #include "tools/run/daemon.h"
 #include "tools/run/reload.h"
 
@@ -16,6 +17,7 @@ struct run {
 	struct vd_source source;
 	struct vd_error error;
 	struct vd_daemon daemon;
+	struct vd_daemon_answers answers;
 };
 
 static const char HELP[] =
@@ -59,6 +61,8 @@ static const char HELP[] =
 	"  --for TIME            stop by itself after this time, in seconds or as in 10min\n"
 	"  --packets N           stop by itself after N packets\n"
 	"  --stats FORM          text, json or none (text; a line each second only on a terminal)\n"
+	"  --control NAME|PATH   be seen from outside: `verdict stats NAME` (not)\n"
+	"  --control-mode MODE   who may: the mode of that socket (0600)\n"
 	"\n"
 	"what to say\n"
 	"  --log FORM            text or json, on standard error: notes and errors (text)\n"
@@ -103,6 +107,8 @@ static const struct option OPTIONS[] = {
 	{"user", required_argument, NULL, OPTION_KEY + VD_KEY_USER},
 	{"seccomp", required_argument, NULL, OPTION_KEY + VD_KEY_SECCOMP},
 	{"seccomp-allow", required_argument, NULL, OPTION_KEY + VD_KEY_SECCOMP_ALLOW},
+	{"control", required_argument, NULL, OPTION_KEY + VD_KEY_CONTROL},
+	{"control-mode", required_argument, NULL, OPTION_KEY + VD_KEY_CONTROL_MODE},
 	{"for", required_argument, NULL, OPTION_KEY + VD_KEY_FOR},
 	{"packets", required_argument, NULL, OPTION_KEY + VD_KEY_PACKETS},
 	{"help", no_argument, NULL, 'h'},
@@ -220,7 +226,10 @@ static int prepare(struct run *run)
 		daemon->reload = reload;
 		daemon->reload_argument = run;
 	}
-	return 0;
+	result = vd_daemon_control(daemon, &run->source.config->settings, run->source.config_path, &run->answers, &run->error);
+	if (result)
+		vd_daemon_say(NULL, run->error.text);
+	return result ? 1 : 0;
 }
 
 int verdict_run(int argc, char **argv)
@@ -238,6 +247,7 @@ int verdict_run(int argc, char **argv)
 		result = prepare(run);
 	if (!result)
 		result = vd_daemon_run(&run->daemon);
+	vd_control_close(run->daemon.control);
 	vd_engine_destroy(run->daemon.engine);
 	vd_log_close();
 	vd_privileges_fini(&run->daemon.privileges);
