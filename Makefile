@@ -65,9 +65,9 @@ LDFLAGS_ALL = -pthread $(SANITIZE) $(LDFLAGS)
 
 # ---- what is needed; missing packages are named before anything is built ----
 
-PACKAGES := libmnl liburcu-qsbr libpcap jansson libsystemd libcap-ng libseccomp
+PACKAGES := libmnl liburcu-qsbr libpcap jansson libsystemd libcap-ng libseccomp ncursesw
 NEEDED := libmnl:libmnl-dev liburcu-qsbr:liburcu-dev libpcap:libpcap-dev jansson:libjansson-dev libsystemd:libsystemd-dev \
-	  libcap-ng:libcap-ng-dev libseccomp:libseccomp-dev jemalloc:libjemalloc-dev \
+	  libcap-ng:libcap-ng-dev libseccomp:libseccomp-dev ncursesw:libncurses-dev jemalloc:libjemalloc-dev \
 	  cmocka:libcmocka-dev benchmark:libbenchmark-dev libnetfilter_queue:libnetfilter-queue-dev
 ifeq ($(filter help clean uninstall,$(MAKECMDGOALS)),)
 MISSING := $(strip $(foreach n,$(NEEDED),$(if $(shell $(PKG_CONFIG) --exists $(firstword $(subst :, ,$(n))) 2>/dev/null && echo y),,$(lastword $(subst :, ,$(n))))))
@@ -78,7 +78,7 @@ endif
 MNL_CFLAGS := $(shell $(PKG_CONFIG) --cflags libmnl 2>/dev/null)
 MNL_LIBS := $(shell $(PKG_CONFIG) --libs libmnl 2>/dev/null)
 LIB_LIBS := $(shell $(PKG_CONFIG) --libs libmnl liburcu-qsbr libpcap 2>/dev/null) -ldl
-TOOL_LIBS := $(shell $(PKG_CONFIG) --libs jansson libsystemd libcap-ng libseccomp 2>/dev/null) -lm
+TOOL_LIBS := $(shell $(PKG_CONFIG) --libs jansson libsystemd libcap-ng libseccomp ncursesw 2>/dev/null) -lm
 # what benchmarks compare with, if it is there: libdpdk-dev and libck-dev, of which headers are enough, and libisal-dev
 DPDK_CFLAGS := $(shell $(PKG_CONFIG) --exists libdpdk 2>/dev/null && echo -DHAS_DPDK=1 && $(PKG_CONFIG) --cflags libdpdk)
 ISAL_CFLAGS := $(shell $(PKG_CONFIG) --exists libisal 2>/dev/null && echo -DHAS_ISAL=1 && $(PKG_CONFIG) --cflags libisal)
@@ -255,11 +255,14 @@ PRIVILEGE_OBJECTS := $(call object,$(wildcard tools/privileges/*.c)) $(CONFIG_OB
 $(OUT)/test/kernel/test_privileges: TEST_LIBS = $(PRIVILEGE_OBJECTS) $(TOOL_LIBS)
 $(OUT)/test/kernel/test_privileges: $(PRIVILEGE_OBJECTS)
 
-# the control socket
+# the control socket, and what is shown of it
 CONTROL_SOURCES := $(addprefix tools/control/,client.c output.c place.c request.c server.c stream.c) tools/config/origin.c tools/config/values.c
 CONTROL_OBJECTS := $(call object,$(CONTROL_SOURCES))
+TOP_OBJECTS := $(call object,$(addprefix tools/,top/model.c top/frame.c stats.c stats_json.c stats_text.c config/origin.c))
 $(OUT)/test/unit/test_control: TEST_LIBS = $(CONTROL_OBJECTS) $(TOOL_LIBS)
 $(OUT)/test/unit/test_control: $(CONTROL_OBJECTS)
+$(OUT)/test/unit/test_top: TEST_LIBS = $(TOP_OBJECTS) $(TOOL_LIBS)
+$(OUT)/test/unit/test_top: $(TOP_OBJECTS)
 
 $(OUT)/test/%: $(OUT)/obj/test/%.o $(SUPPORT_OBJECTS) $(LIB_STATIC)
 	@mkdir -p $(@D)

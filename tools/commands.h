@@ -11,6 +11,7 @@ int verdict_replay(int argc, char **argv);
 int verdict_check(int argc, char **argv);
 int verdict_rules(int argc, char **argv);
 int verdict_stats(int argc, char **argv);
+int verdict_top(int argc, char **argv);
 int verdict_doctor(int argc, char **argv);
 int verdict_bench(int argc, char **argv);
 

@@ -20,6 +20,7 @@ static const struct {
 	{"check", verdict_check, "say whether a configuration file is in order, and where it is not"},
 	{"rules", verdict_rules, "print the firewall rules that send packets to the queues, or set them"},
 	{"stats", verdict_stats, "print what a running verdict has counted"},
+	{"top", verdict_top, "watch a running verdict on the terminal"},
 	{"doctor", verdict_doctor, "say what the kernel can do, who owns which queue, and what is wrong"},
 	{"bench", verdict_bench, "measure how fast functions and this machine are"},
 };

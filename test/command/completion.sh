@@ -93,8 +93,7 @@ expect_words '--batch --batch-delay' "an option's beginning" run --queue 0 --ba
 mkdir "$scratch/run"
 touch "$scratch/run/default.sock" "$scratch/run/second.sock" "$scratch/run/else"
 _verdict_control_directory=$scratch/run
-# shellcheck disable=SC2043 # one for now
-for command in stats; do
+for command in stats top; do
 	expect_words 'default second' "$command: names of daemons" "$command" ''
 	expect_words 'second' "$command: a name's beginning" "$command" se
 	expect_words "$scratch/run/default.sock $scratch/run/second.sock" "$command: or paths" "$command" "$scratch/run/"

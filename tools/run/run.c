@@ -61,7 +61,7 @@ static const char HELP[] =
 	"  --for TIME            stop by itself after this time, in seconds or as in 10min\n"
 	"  --packets N           stop by itself after N packets\n"
 	"  --stats FORM          text, json or none (text; a line each second only on a terminal)\n"
-	"  --control NAME|PATH   be seen from outside: `verdict stats NAME` (not)\n"
+	"  --control NAME|PATH   be seen from outside: `verdict stats NAME` and `verdict top NAME` (not)\n"
 	"  --control-mode MODE   who may: the mode of that socket (0600)\n"
 	"\n"
 	"what to say\n"
