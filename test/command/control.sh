@@ -259,6 +259,31 @@ for mode in 0666:0 0660:1 0622:0; do
 done
 if [ "$(find "$directory" -mindepth 1)" = "$directory/default.sock" ]; then ok "none of them is left"; else not_ok "none of them is left"; fi
 
+# ---- without privileges: the control thread has none either, and its system calls are allowed ----
+
+mkdir "$scratch/own" && chown 65534:65534 "$scratch/own" && chmod 755 "$scratch" "$scratch/own"
+for name in dropped "$scratch/own/c.sock"; do
+	start dropped --queue 14 --user 65534:65534 --seccomp yes --control "$name"
+	expect_exit 0 "--user: stats is answered, $(basename "$name")" wait_until 20 "$verdict" stats "$name"
+	run_and_keep "$verdict" stats "$name" --json
+	expect_kept "\"pid\":$engine," "again and again"
+	run_and_keep sh -c "cat /proc/$engine/task/*/status"
+	if [ "$(grep -c '^CapEff:' <<<"$output")" -eq "$(grep -Ec '^CapPrm:[[:space:]]0000000000001000$' <<<"$output")" ] &&
+		grep -q '^Name:[[:space:]]control$' <<<"$output"; then ok "no thread has more than CAP_NET_ADMIN"; else
+		not_ok "no thread has more than CAP_NET_ADMIN"
+		show_output
+	fi
+	ended "$engine" TERM
+	expect_exit 0 "it ends" test "$status" -eq 0
+	run_and_keep grep -v 'reading queue' "$scratch/dropped.err"
+	if ! grep -qi 'refused\|not allowed\|system call' <<<"$output"; then ok "nothing was refused to it"; else not_ok "nothing was refused to it"; show_output; fi
+done
+if [ ! -e "$scratch/own/c.sock" ]; then ok "it removes its socket where its user may"; else not_ok "it removes its socket where its user may"; fi
+expect_exit 0 "and leaves it where it may not" test -S "$directory/dropped.sock"
+start again --queue 14 --control dropped
+expect_output "pid $engine," "to be replaced by the next one" "$verdict" stats dropped
+ended "$engine" TERM
+
 # ---- clients that behave badly ----
 
 if command -v python3 >/dev/null; then
