@@ -80,6 +80,7 @@ static unsigned settle(const struct vd_link *link, struct pending *pending, stru
 		vd_tally_add(&tally->faults, faults);
 	outcome->faults += faults;
 	outcome->rejected += said[VD_REJECT];
+	outcome->dropped += said[VD_DROP] + said[VD_REJECT];
 	return left;
 }
 

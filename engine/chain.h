@@ -60,6 +60,7 @@ struct vd_outcome {
 	uint32_t by_default;
 	uint32_t faults;
 	uint32_t rejected;
+	uint32_t dropped; /* by functions, the rejected ones included */
 };
 
 int vd_chain_add(struct vd_chain *chain, struct vd_names **names, const struct vd_function *function, const char *arguments,

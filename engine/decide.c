@@ -36,6 +36,22 @@ static void answer_rejected(struct vd_worker *worker, struct vd_lane_tally *tall
 			vd_tally_add(&tally->answers[vd_answers_send(answers, worker->index, packets[i])], 1);
 }
 
+/* Those of the causes that are known here; the ports know the others. */
+static void count_drops(struct vd_lane_tally *tally, const struct vd_outcome *outcome, unsigned refused,
+			enum vd_verdict default_verdict, enum vd_verdict fault_verdict)
+{
+	const uint32_t drops[VD_CAUSES_DECIDED] = {
+		[VD_CAUSE_FUNCTION] = outcome->dropped,
+		[VD_CAUSE_DEFAULT] = default_verdict == VD_DROP ? outcome->by_default : 0,
+		[VD_CAUSE_FAULT] = fault_verdict == VD_DROP ? outcome->faults : 0,
+		[VD_CAUSE_EDIT] = fault_verdict == VD_DROP ? refused : 0,
+	};
+
+	for (unsigned cause = 0; cause < VD_CAUSES_DECIDED; cause++)
+		if (drops[cause])
+			vd_tally_add(&tally->drops[cause], drops[cause]);
+}
+
 void vd_decide(struct vd_worker *worker, struct vd_lane *lane, struct vd_packet *const *packets, unsigned count)
 {
 	struct vd_lane_tally *tally = &worker->sender.tallies[lane->index];
@@ -56,6 +72,9 @@ void vd_decide(struct vd_worker *worker, struct vd_lane *lane, struct vd_packet 
 		vd_tally_add(&tally->faults, outcome.faults);
 	if (refused)
 		vd_tally_add(&tally->edits_refused, refused);
+	count_drops(tally, &outcome, refused, worker->plan->chain->default_verdict, fault_verdict);
+	vd_tally_add(&worker->sender.packets, count);
+	vd_tally_add(&worker->sender.bursts, 1);
 	VD_PROBE(decide_end, lane, packets, count);
 }
 

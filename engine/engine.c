@@ -372,10 +372,12 @@ void vd_engine_destroy(struct vd_engine *engine)
 	for (unsigned i = 0; engine->workers && i < engine->worker_count; i++) {
 		free(engine->workers[i].sender.scratch);
 		free(engine->workers[i].sender.tallies);
+		free(engine->workers[i].sender.latencies);
 	}
 	for (unsigned i = 0; engine->writers && i < engine->writer_count; i++) {
 		free(engine->writers[i].sender.scratch);
 		free(engine->writers[i].sender.tallies);
+		free(engine->writers[i].sender.latencies);
 	}
 	free(engine->workers);
 	free(engine->writers);

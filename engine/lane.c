@@ -104,6 +104,7 @@ int vd_lane_prepare(struct vd_lane *lane, const struct vd_lane_settings *setting
 	if (make_slots(lane, vd_lane_room_for(lane, copied)))
 		return -ENOMEM;
 	lane->copy_range = settings->port.copy_range;
+	lane->maxlen = settings->port.maxlen;
 	lane->hash_key = settings->hash_key;
 	lane->shard_count = settings->shards;
 	/* a ring holds every slot there is: it is never full, and the reader stops when it has no slots. Larger ones are fewer */

@@ -9,6 +9,7 @@
 #define VERDICT_ENGINE_LANE_H
 
 #include "engine/duty.h"
+#include "engine/latency.h"
 #include "engine/port.h"
 #include "engine/slots.h"
 #include "lib/ring/spsc.h"
@@ -35,7 +36,8 @@ struct vd_lane {
 	struct vd_ring_spsc **decided; /* by shard: for the dedicated writers; NULL: there are none */
 	struct vd_slots slots;
 	_Atomic bool is_open;
-	uint32_t copy_range;
+	uint32_t copy_range; /* these two: a reload may change them; relaxed */
+	uint32_t maxlen;
 	struct vd_queue_options options; /* as given: maxlen and copy_range may be 0 */
 
 	/* the reader's role, and what belongs to its holder */
@@ -48,6 +50,7 @@ struct vd_lane {
 	unsigned want;		 /* packets that the next receive call should ask for */
 	unsigned asked;		 /* that the last one asked for */
 	uint64_t answered_ns;	 /* when the last burst had been decided on the spot */
+	struct vd_moment moment; /* of the last burst */
 	uint64_t dispatched;	 /* packets that were handed to shards */
 	uint64_t received;	 /* tallies */
 	uint64_t bytes;

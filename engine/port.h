@@ -43,9 +43,12 @@ struct vd_port_counters {
 	uint64_t unsaid;			     /* the same, but nobody knows which verdict it was */
 	uint64_t queue_dropped;
 	uint64_t socket_dropped;
+	uint64_t socket_passed; /* of socket_dropped: they passed undecided */
 	uint64_t flushed;
 	uint64_t maybe_flushed; /* counted as settled; goes down again when more is known */
 	uint64_t refused;
+	uint64_t flushed_going; /* of flushed: they were to go on. `unsaid` is not among them */
+	uint64_t refused_going; /* of refused, likewise */
 	uint64_t left_accepted;
 	uint64_t left_dropped;
 	uint64_t inherited_accepted;
@@ -64,6 +67,7 @@ struct vd_port;
 struct vd_port_operations {
 	const char *kind; /* "nfq" */
 	bool has_senders; /* its packets come from hosts that can be told that they were rejected */
+	bool has_arrivals; /* vd_packet_timestamp_ns() is when a packet came to this machine, by its clock */
 
 	/* Whether it could be opened: nothing is bound or changed. For the check before any port opens. May be NULL. */
 	int (*check)(struct vd_port *port, const struct vd_port_settings *settings, struct vd_error *error);

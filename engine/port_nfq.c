@@ -254,7 +254,10 @@ static void counters(struct vd_port *port, struct vd_port_counters *counters)
 
 	*counters = (struct vd_port_counters){
 		.socket_dropped = vd_tally_read(&nfq->counters.socket_dropped),
+		.socket_passed = vd_tally_read(&nfq->counters.socket_passed),
 		.flushed = vd_tally_read(&nfq->counters.flushed),
+		.flushed_going = vd_tally_read(&nfq->counters.flushed_going),
+		.refused_going = vd_tally_read(&nfq->counters.refused_going),
 		.maybe_flushed = vd_tally_read(&nfq->counters.maybe_flushed),
 		.unsaid = vd_tally_read(&nfq->counters.unsaid),
 		.refused = vd_tally_read(&nfq->counters.refused),
@@ -298,6 +301,7 @@ static void destroy(struct vd_port *port)
 static const struct vd_port_operations OPERATIONS = {
 	.kind = "queue",
 	.has_senders = true,
+	.has_arrivals = true,
 	.check = check,
 	.open = open_port,
 	.receive = nfq_port_receive,

@@ -29,8 +29,11 @@ void nfq_port_count_gap(struct nfq_port *nfq, uint32_t id)
 	uint32_t missing = id - nfq->id_last - 1; /* ids wrap at 2^32 */
 
 	__atomic_store_n(&nfq->id_last, id, __ATOMIC_RELAXED);
-	if (missing)
-		vd_tally_add(&nfq->counters.socket_dropped, missing);
+	if (!missing)
+		return;
+	vd_tally_add(&nfq->counters.socket_dropped, missing);
+	if (nfq->settings.fail_open)
+		vd_tally_add(&nfq->counters.socket_passed, missing);
 }
 
 /* Packets of a run of which the first, or the rest, was flushed. */
@@ -55,6 +58,8 @@ static void take_error(struct nfq_port *nfq, const struct vd_nfq_error *error)
 	else
 		vd_tally_add(&nfq->counters.refused_verdicts[verdict], error->count);
 	vd_tally_add(error->code == ENOENT ? &nfq->counters.flushed : &nfq->counters.refused, error->count);
+	if (verdict != VD_DROP)
+		vd_tally_add(error->code == ENOENT ? &nfq->counters.flushed_going : &nfq->counters.refused_going, error->count);
 	if (error->code == ENOENT)
 		doubt(nfq, error);
 }

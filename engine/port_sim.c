@@ -48,7 +48,10 @@ static void sim_counters(struct vd_port *port, struct vd_port_counters *counters
 	memcpy(counters->refused_verdicts, sim->refused_verdicts, sizeof counters->refused_verdicts);
 	counters->queue_dropped = sim->report.queue_dropped;
 	counters->socket_dropped = sim->report.socket_dropped;
+	counters->socket_passed = sim->report.socket_passed;
 	counters->flushed = sim->report.flushed;
+	counters->flushed_going = sim->flushed_going;
+	counters->refused_going = sim->refused_going;
 	counters->refused = sim->report.refused;
 	counters->left_accepted = sim->report.left_accepted;
 	counters->left_dropped = sim->report.left_dropped;
@@ -68,8 +71,10 @@ static void sim_close(struct vd_port *port)
 	for (uint32_t i = 0; i < sim->id_count; i++) {
 		if (sim->entries[i].state == SIM_LOST || sim->entries[i].state == SIM_ANSWERED)
 			continue;
-		if (i < sim->flushed_until)
+		if (i < sim->flushed_until) {
 			sim->report.flushed++;
+			sim->flushed_going++;
+		}
 		else if (sim->settings.fault_verdict == VD_ACCEPT)
 			sim->report.left_accepted++;
 		else

@@ -102,6 +102,7 @@ struct vd_sim_report {
 	uint64_t verdicts[VD_VERDICT_COUNT]; /* taken effect; `bench` does not tell them apart: [VD_ACCEPT] */
 	uint64_t queue_dropped;
 	uint64_t socket_dropped;
+	uint64_t socket_passed; /* of them, with fail_open: passed undecided */
 	uint64_t flushed;
 	uint64_t refused;
 	uint64_t left_accepted;

@@ -65,6 +65,8 @@ struct sim {
 	uint32_t waiting;	/* in the queue: not settled */
 	uint32_t flushed_until; /* packets before this index were flushed, if they were not settled before */
 	uint64_t refused_verdicts[VD_VERDICT_COUNT];
+	uint64_t flushed_going; /* of the report's flushed and refused: they were to go on, or nobody had decided */
+	uint64_t refused_going;
 	struct vd_sim_report report;
 
 	struct sim_bench *bench;

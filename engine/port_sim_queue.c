@@ -41,6 +41,7 @@ static void arrive_one(struct sim *sim)
 	sim_traffic_draw(sim, entry);
 	if (sim->options.socket_packets && sim->in_socket >= sim->options.socket_packets) {
 		sim->report.socket_dropped++;
+		sim->report.socket_passed += sim->settings.fail_open;
 		return;
 	}
 	entry->state = SIM_IN_SOCKET;
@@ -215,6 +216,11 @@ static void count_refused(struct sim *sim, unsigned verdict)
 	sim->refused_verdicts[verdict == VD_REJECT ? VD_DROP : verdict]++;
 }
 
+static bool is_going(unsigned verdict)
+{
+	return verdict != VD_DROP && verdict != VD_REJECT;
+}
+
 static void settle(struct sim *sim, const struct vd_packet *packet)
 {
 	struct sim_entry *entry = sim_check_verdict(sim, packet);
@@ -229,12 +235,14 @@ static void settle(struct sim *sim, const struct vd_packet *packet)
 	sim->report.answered++;
 	if (index < sim->flushed_until) {
 		sim->report.flushed++;
+		sim->flushed_going += is_going(verdict);
 		count_refused(sim, verdict);
 		return;
 	}
 	sim->waiting--;
 	if (is_refused(sim, index)) { /* and gone: somebody else has settled it */
 		sim->report.refused++;
+		sim->refused_going += is_going(verdict);
 		count_refused(sim, verdict);
 	} else {
 		sim->report.verdicts[verdict]++;

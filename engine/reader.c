@@ -153,6 +153,8 @@ static unsigned receive(struct vd_worker *worker, struct vd_lane *lane, bool wai
 		return 0;
 	count = wait ? wait_for_packets(worker, lane, reserved) :
 		       lane->port->operations->receive(lane->port, lane->free, reserved, false);
+	if (count > 0) /* before any waiting for company, and parsing */
+		lane->moment.received_ns = vd_clock_ns();
 	if (count > 0 && (unsigned)count < reserved && worker->plan->batch_delay_us && lane->port->descriptor >= 0)
 		count = wait_for_company(worker, lane, count, reserved);
 	give_back_reserved(engine, reserved, count > 0 ? (unsigned)count : 0);
@@ -213,21 +215,25 @@ unsigned vd_reader_turn(struct vd_worker *worker, struct vd_lane *lane, bool wai
 	if (!count)
 		return 0;
 	VD_PROBE(read, lane, lane->free, count);
+	vd_moment_take(&lane->moment, lane->port->operations->has_arrivals, lane->free, count,
+		       &worker->sender.dice);
 	parse(lane, count);
 	in_flight = vd_lane_in_flight(lane);
 	if (!in_flight && is_light(worker, lane, count)) {
-		start = vd_clock_ns();
+		start = worker->plan->batch_delay_us ? vd_clock_ns() : lane->moment.received_ns;
 		vd_crowd_expire(&engine->crowd, start);
 		vd_crowd_look_away(&worker->crowd_watch);
 		learn_want(lane, count, start - lane->answered_ns < AT_ONCE_NS + lane->free[0]->length / COPIED_PER_NS);
 		vd_decide_and_send(worker, lane, lane->free, count, true);
 		end = vd_clock_ns();
+		vd_latency_add_burst(&worker->sender.latencies[lane->index], &lane->moment, count, end);
 		vd_lane_learn_cost(lane, end - start, count);
 		lane->answered_ns = end;
 		vd_tally_add(&lane->on_the_spot, count);
 		return count; /* the same slots again: there are none warmer */
 	}
 	learn_want(lane, count, true);
+	vd_moment_keep(&lane->moment, lane->free, count);
 	vd_dispatch(lane, lane->free, count);
 	lane->free_holes = count;
 	if (expected_ns(lane, in_flight + count) >= WAKE_NS)

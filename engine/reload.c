@@ -254,6 +254,7 @@ static void settle_settings(struct reload *reload, bool is_undone)
 		if (!is_undone) {
 			lane->options = reload->kept_options[i];
 			__atomic_store_n(&lane->copy_range, wanted->copy_range, __ATOMIC_RELAXED); /* for statistics */
+			__atomic_store_n(&lane->maxlen, wanted->maxlen, __ATOMIC_RELAXED);
 		}
 	}
 	reload->error = error;
@@ -316,12 +317,18 @@ static void make_plan(struct reload *reload)
 }
 
 /* What threads counted of a lane that had the same index. */
-static void forget_tallies(struct vd_engine *engine, unsigned index)
+static void forget_tallies(struct vd_sender *sender, unsigned index)
+{
+	sender->tallies[index] = (struct vd_lane_tally){0};
+	sender->latencies[index] = (struct vd_latencies){0};
+}
+
+static void forget_lane(struct vd_engine *engine, unsigned index)
 {
 	for (unsigned i = 0; i < engine->worker_count; i++)
-		engine->workers[i].sender.tallies[index] = (struct vd_lane_tally){0};
+		forget_tallies(&engine->workers[i].sender, index);
 	for (unsigned i = 0; i < engine->writer_count; i++)
-		engine->writers[i].sender.tallies[index] = (struct vd_lane_tally){0};
+		forget_tallies(&engine->writers[i].sender, index);
 }
 
 static int open_added(struct reload *reload)
@@ -331,7 +338,7 @@ static int open_added(struct reload *reload)
 	if (!result)
 		result = vd_open_lanes(reload->engine, reload->next->chain, reload->added, reload->added_count, reload->error);
 	for (unsigned i = 0; i < reload->added_count && !result; i++)
-		forget_tallies(reload->engine, reload->added[i]->index);
+		forget_lane(reload->engine, reload->added[i]->index);
 	return result;
 }
 

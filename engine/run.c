@@ -22,7 +22,8 @@ static int make_sender(struct vd_engine *engine, struct vd_sender *sender)
 	tallies = (tallies + VD_CACHE_LINE - 1) / VD_CACHE_LINE * VD_CACHE_LINE;
 	sender->scratch = aligned_alloc(VD_CACHE_LINE, scratch);
 	sender->tallies = aligned_alloc(VD_CACHE_LINE, tallies);
-	if (!sender->scratch || !sender->tallies)
+	sender->latencies = calloc(VD_ENGINE_QUEUES_MAX, sizeof *sender->latencies);
+	if (!sender->scratch || !sender->tallies || !sender->latencies)
 		return -ENOMEM;
 	memset(sender->scratch, 0, scratch);
 	memset(sender->tallies, 0, tallies);

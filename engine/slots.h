@@ -28,6 +28,8 @@ struct vd_slot {
 	_Alignas(VD_CACHE_LINE) struct vd_packet packet; /* first: a packet's address is its slot's */
 	uint32_t index;
 	uint32_t shard;
+	uint64_t received_ns; /* see engine/latency.h */
+	uint64_t arrived_ns;
 };
 
 /* Where a port's room in a slot begins. */

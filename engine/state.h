@@ -7,16 +7,21 @@
 
 #include <pthread.h>
 
+#include "engine/account.h"
 #include "engine/answers.h"
 #include "engine/chain.h"
 #include "engine/crowd.h"
 #include "engine/engine.h"
 #include "engine/error.h"
 #include "engine/lane.h"
+#include "engine/latency.h"
 #include "engine/parking.h"
 #include "engine/plan.h"
 #include "engine/tally.h"
 #include "engine/watch.h"
+
+/* Causes that are known when a packet is decided come first. */
+#define VD_CAUSES_DECIDED (VD_CAUSE_EDIT + 1)
 
 /* What one thread counted of one lane; written by that thread only. */
 struct vd_lane_tally {
@@ -27,12 +32,18 @@ struct vd_lane_tally {
 	uint64_t edits_refused;
 	uint64_t answers[VD_ANSWER_FATE_COUNT];
 	uint64_t sends;
+	uint64_t drops[VD_CAUSES_DECIDED];
 };
 
 /* What every thread that sends has. */
 struct vd_sender {
 	void *scratch;		       /* the ports' room to build a send in */
 	struct vd_lane_tally *tallies; /* by lane */
+	struct vd_latencies *latencies; /* by lane; apart, as most of it is never touched */
+	uint64_t packets;	       /* tallies: decided by a worker, sent by a writer */
+	uint64_t bursts;
+	uint64_t dice;		       /* which packet of a burst stands for all: latency.h */
+	struct vd_account account;
 };
 
 struct vd_worker {

@@ -17,6 +17,8 @@ static void add_sender(struct vd_queue_stats *stats, const struct vd_sender *sen
 	tally = &sender->tallies[lane];
 	for (unsigned verdict = 0; verdict < VD_VERDICT_COUNT; verdict++)
 		stats->verdicts[verdict] += vd_tally_read(&tally->verdicts[verdict]);
+	for (unsigned cause = 0; cause < VD_CAUSES_DECIDED; cause++)
+		stats->drops[cause] += vd_tally_read(&tally->drops[cause]);
 	stats->by_default += vd_tally_read(&tally->by_default);
 	stats->faults += vd_tally_read(&tally->faults);
 	stats->rewritten += vd_tally_read(&tally->rewritten);
@@ -28,9 +30,14 @@ static void add_sender(struct vd_queue_stats *stats, const struct vd_sender *sen
 	stats->sends += vd_tally_read(&tally->sends);
 }
 
-/* Of verdicts that were refused, and nobody knows which they were, the most frequent ones were most of them. */
-static void take_unsaid(struct vd_queue_stats *stats, uint64_t unsaid)
+/*
+ * Of verdicts that were refused, and nobody knows which they were, the most frequent ones were most of them. How many were to
+ * go on.
+ */
+static uint64_t take_unsaid(struct vd_queue_stats *stats, uint64_t unsaid)
 {
+	uint64_t going = unsaid;
+
 	while (unsaid) {
 		uint64_t *most = stats->verdicts, part;
 
@@ -39,10 +46,13 @@ static void take_unsaid(struct vd_queue_stats *stats, uint64_t unsaid)
 				most = &stats->verdicts[verdict];
 		part = *most < unsaid ? *most : unsaid;
 		if (!part)
-			return;
+			break;
 		*most -= part;
 		unsaid -= part;
+		if (most == &stats->verdicts[VD_DROP] || most == &stats->verdicts[VD_REJECT])
+			going -= part;
 	}
+	return going;
 }
 
 /* Takes up to `count` off one verdict; how many that were. */
@@ -57,7 +67,9 @@ static uint64_t take(struct vd_queue_stats *stats, enum vd_verdict verdict, uint
 static void add_port(struct vd_queue_stats *stats, struct vd_port *port)
 {
 	struct vd_port_counters counters = {0};
+	uint64_t unsaid_going;
 
+	memcpy(stats->sent, stats->verdicts, sizeof stats->sent);
 	port->operations->counters(port, &counters);
 	/* a verdict that came back had no effect; right after it was sent, it may be known here before it is counted there */
 	for (unsigned verdict = 0; verdict < VD_VERDICT_COUNT; verdict++) {
@@ -66,7 +78,13 @@ static void add_port(struct vd_queue_stats *stats, struct vd_port *port)
 		if (verdict == VD_DROP) /* to the kernel a rejected packet is a dropped one */
 			take(stats, VD_REJECT, counters.refused_verdicts[VD_DROP] - taken);
 	}
-	take_unsaid(stats, counters.unsaid);
+	unsaid_going = take_unsaid(stats, counters.unsaid);
+	stats->drops[VD_CAUSE_QUEUE_FULL] = counters.queue_dropped;
+	stats->drops[VD_CAUSE_BUFFER_FULL] = counters.socket_dropped - counters.socket_passed;
+	stats->drops[VD_CAUSE_FLUSHED] = counters.flushed_going + unsaid_going;
+	stats->drops[VD_CAUSE_REFUSED] = counters.refused_going;
+	stats->drops[VD_CAUSE_LEFT] = counters.left_dropped;
+	stats->socket_passed = counters.socket_passed;
 	stats->queue_dropped = counters.queue_dropped;
 	stats->socket_dropped = counters.socket_dropped;
 	stats->flushed = counters.flushed;
@@ -85,6 +103,18 @@ static void add_port(struct vd_queue_stats *stats, struct vd_port *port)
 	stats->verified = counters.verified;
 }
 
+static uint32_t in_rings(const struct vd_lane *lane)
+{
+	uint32_t packets = 0;
+
+	for (unsigned shard = 0; shard < lane->shard_count; shard++) {
+		packets += vd_ring_spsc_count(lane->waiting[shard]);
+		if (lane->decided)
+			packets += vd_ring_spsc_count(lane->decided[shard]);
+	}
+	return packets;
+}
+
 static void fill(struct vd_engine *engine, struct vd_lane *lane, struct vd_queue_stats *stats)
 {
 	uint64_t finished = atomic_load_explicit(&lane->finished, memory_order_relaxed);
@@ -98,6 +128,8 @@ static void fill(struct vd_engine *engine, struct vd_lane *lane, struct vd_queue
 		.reads = vd_tally_read(&lane->reads),
 		.on_the_spot = vd_tally_read(&lane->on_the_spot),
 		.in_flight = dispatched > finished ? (uint32_t)(dispatched - finished) : 0,
+		.in_rings = in_rings(lane),
+		.maxlen = __atomic_load_n(&lane->maxlen, __ATOMIC_RELAXED),
 		.copy_range = __atomic_load_n(&lane->copy_range, __ATOMIC_RELAXED),
 		.ended = atomic_load_explicit(&lane->ended, memory_order_relaxed),
 	};
@@ -128,4 +160,61 @@ unsigned vd_engine_function_stats(struct vd_engine *engine, struct vd_function_s
 		vd_chain_stats(plan->chain, &plan->chain->links[i], &stats[i]);
 	vd_engine_end_visit(engine);
 	return count;
+}
+
+static void fill_worker(struct vd_sender *sender, bool is_writer, unsigned index, struct vd_worker_stats *stats)
+{
+	*stats = (struct vd_worker_stats){.is_writer = is_writer,
+					  .index = index,
+					  .packets = vd_tally_read(&sender->packets),
+					  .bursts = vd_tally_read(&sender->bursts)};
+	vd_account_read(&sender->account, &stats->sleeps, &stats->cpu_ns);
+}
+
+unsigned vd_engine_worker_stats(struct vd_engine *engine, struct vd_worker_stats *stats, unsigned size)
+{
+	unsigned count = 0;
+
+	if (!is_counting(engine))
+		return 0;
+	for (unsigned i = 0; i < engine->worker_count && count < size; i++)
+		fill_worker(&engine->workers[i].sender, false, i, &stats[count++]);
+	for (unsigned i = 0; i < engine->writer_count && count < size; i++)
+		fill_worker(&engine->writers[i].sender, true, i, &stats[count++]);
+	return engine->worker_count + engine->writer_count;
+}
+
+static void add_latency(struct vd_latency *latency, const struct vd_sender *sender, unsigned index, enum vd_since since)
+{
+	const struct vd_latency *more = &sender->latencies[index].since[since];
+	uint64_t max_ns = vd_tally_read(&more->max_ns);
+
+	latency->sum_ns += vd_tally_read(&more->sum_ns);
+	if (max_ns > latency->max_ns)
+		latency->max_ns = max_ns;
+	for (unsigned bucket = 0; bucket < VD_LATENCY_BUCKETS; bucket++)
+		latency->buckets[bucket] += vd_tally_read(&more->buckets[bucket]);
+}
+
+static void add_latencies(struct vd_engine *engine, unsigned index, enum vd_since since, struct vd_latency *latency)
+{
+	for (unsigned i = 0; i < engine->worker_count; i++)
+		add_latency(latency, &engine->workers[i].sender, index, since);
+	for (unsigned i = 0; i < engine->writer_count; i++)
+		add_latency(latency, &engine->writers[i].sender, index, since);
+	/* their sum, and not a tally of its own: a reader sees a histogram that adds up, also while it grows */
+	for (unsigned bucket = 0; bucket < VD_LATENCY_BUCKETS; bucket++)
+		latency->count += latency->buckets[bucket];
+}
+
+int vd_engine_queue_latency(struct vd_engine *engine, unsigned place, enum vd_since since, struct vd_latency *latency)
+{
+	const struct vd_plan *plan = vd_engine_visit(engine);
+	bool is_there = plan && is_counting(engine) && place < plan->lane_count;
+
+	*latency = (struct vd_latency){0};
+	if (is_there)
+		add_latencies(engine, plan->lanes[place]->index, since, latency);
+	vd_engine_end_visit(engine);
+	return is_there ? 0 : -ENOENT;
 }

@@ -109,9 +109,11 @@ static bool drain_shards(struct vd_worker *worker, struct vd_lane *lane)
 			vd_writer_hand_over(worker->engine, lane, packets, count);
 		} else {
 			vd_decide_and_send(worker, lane, packets, count, false);
+			end = vd_clock_ns();
+			vd_latency_add_mixed(&worker->sender.latencies[lane->index], packets, count, end,
+					     &worker->sender.dice);
 			vd_slots_give_back(&lane->slots, packets, count);
 			vd_lane_finish(lane, count);
-			end = vd_clock_ns();
 			vd_lane_learn_cost(lane, end - start, count);
 			if (vd_crowd_is_due(&worker->crowd_watch, end))
 				vd_crowd_watch(&worker->engine->crowd, &worker->crowd_watch, end, vd_clock_cpu_ns());
@@ -244,6 +246,7 @@ void *vd_worker_main(void *argument)
 	struct vd_worker *worker = argument;
 	bool has_ended = false;
 
+	vd_account_begin(&worker->sender.account);
 	vd_grace_enter();
 	while (!has_ended) {
 		bool stopping = vd_engine_is_stopping(worker->engine);
@@ -258,5 +261,6 @@ void *vd_worker_main(void *argument)
 			rest(worker);
 	}
 	vd_grace_leave();
+	vd_account_end(&worker->sender.account);
 	return NULL;
 }

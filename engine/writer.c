@@ -8,6 +8,7 @@
  */
 #include <assert.h>
 
+#include "engine/clock.h"
 #include "engine/grace.h"
 #include "engine/probes.h"
 #include "engine/state.h"
@@ -86,6 +87,10 @@ static bool send_what_there_is(struct vd_writer *writer)
 			continue;
 		any = true;
 		vd_send(engine, &writer->sender, lane, packets, count, false);
+		vd_latency_add_mixed(&writer->sender.latencies[lane->index], packets, count, vd_clock_ns(),
+				     &writer->sender.dice);
+		vd_tally_add(&writer->sender.packets, count);
+		vd_tally_add(&writer->sender.bursts, 1);
 		vd_slots_give_back(&lane->slots, packets, count);
 		vd_lane_finish(lane, count);
 		if (vd_lane_is_starving(lane))
@@ -112,6 +117,7 @@ void *vd_writer_main(void *argument)
 {
 	struct vd_writer *writer = argument;
 
+	vd_account_begin(&writer->sender.account);
 	vd_grace_enter();
 	for (;;) {
 		/* acquire, pairs with the release at the end of the workers: read before the last look at the rings */
@@ -126,5 +132,6 @@ void *vd_writer_main(void *argument)
 		rest(writer);
 	}
 	vd_grace_leave();
+	vd_account_end(&writer->sender.account);
 	return NULL;
 }

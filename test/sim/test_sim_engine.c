@@ -93,6 +93,7 @@ struct run {
 	/* a lane's numbers are changed with its lock held, a flow's by whoever may decide on it */
 	uint64_t faults[LANES_MAX];
 	uint64_t edits_refused[LANES_MAX];
+	uint64_t drops[LANES_MAX][VD_CAUSE_COUNT]; /* those that are decided */
 	uint64_t by_default[LANES_MAX];
 	uint64_t rewritten[LANES_MAX];
 	struct flow flows[LANES_MAX][FLOWS_MAX];
@@ -347,6 +348,13 @@ static void expect_change(const struct vd_packet *packet)
 		}
 }
 
+static enum vd_verdict by_cause(const struct vd_packet *packet, enum vd_cause cause, unsigned verdict)
+{
+	if (verdict == VD_DROP || verdict == VD_REJECT)
+		run->drops[packet->queue][cause]++;
+	return (enum vd_verdict)verdict;
+}
+
 /* The model of the chain. */
 static enum vd_verdict expect_of_chain(const struct vd_packet *packet)
 {
@@ -355,13 +363,13 @@ static enum vd_verdict expect_of_chain(const struct vd_packet *packet)
 
 		if (said == NO_VERDICT || (said == VD_REJECT && !run->may_reject[run->kinds[i]])) {
 			run->faults[packet->queue]++;
-			return run->options.fault_verdict;
+			return by_cause(packet, VD_CAUSE_FAULT, run->options.fault_verdict);
 		}
 		if (said != VD_NEXT)
-			return (enum vd_verdict)said;
+			return by_cause(packet, VD_CAUSE_FUNCTION, said);
 	}
 	run->by_default[packet->queue]++;
-	return run->options.default_verdict;
+	return by_cause(packet, VD_CAUSE_DEFAULT, run->options.default_verdict);
 }
 
 /* And of what becomes of refused edits. The port asks it, with its lock held. */
@@ -374,7 +382,7 @@ static enum vd_verdict expect(const struct vd_packet *packet, void *argument)
 	if (!packet->edit_refused || verdict == VD_DROP || verdict == VD_REJECT)
 		return verdict;
 	run->edits_refused[packet->queue]++;
-	return run->options.fault_verdict;
+	return by_cause(packet, VD_CAUSE_EDIT, run->options.fault_verdict);
 }
 
 /* ---- making a run ---- */
@@ -550,11 +558,16 @@ static void look_at_stats(void)
 {
 	struct vd_queue_stats queues[LANES_MAX];
 	struct vd_function_stats chain[KINDS_MAX];
+	struct vd_worker_stats workers[VD_ENGINE_WORKERS_MAX];
+	struct vd_latency latency;
 
 	if (!run->stats_while_running)
 		return;
 	if (!vd_engine_queue_stats(run->engine, queues, LANES_MAX)) /* it has not begun */
 		return;
+	if (vd_engine_worker_stats(run->engine, workers, VD_ENGINE_WORKERS_MAX) != run->options.workers + run->options.writers ||
+	    vd_engine_queue_latency(run->engine, 0, VD_SINCE_RECEIVED, &latency))
+		complain("workers or latencies are missing");
 	if (vd_engine_function_stats(run->engine, chain, KINDS_MAX) != run->kind_count)
 		complain("there are other functions than there were");
 	for (unsigned i = 0; i < run->lane_count; i++)
@@ -621,6 +634,31 @@ static bool is_verdict_right(unsigned verdict, const struct vd_sim_report *repor
 	       (counted[VD_REJECT] >= came[VD_REJECT] || !counted[VD_DROP]);
 }
 
+/* Whatever did not go on has one cause; and every answer has waited, once. */
+static void check_causes(unsigned lane, const struct vd_sim_report *report, const struct vd_queue_stats *stats)
+{
+	uint64_t going = report->verdicts[VD_ACCEPT] + report->verdicts[VD_REPEAT] + report->verdicts[VD_QUEUE] +
+			 report->verdicts[VD_STOP] + report->socket_passed + report->left_accepted;
+	uint64_t drops = 0;
+	struct vd_latency latency;
+
+	for (unsigned cause = 0; cause < VD_CAUSE_COUNT; cause++) {
+		drops += stats->drops[cause];
+		if (cause <= VD_CAUSE_EDIT && stats->drops[cause] != run->drops[lane][cause])
+			complain("queue %u: %llu packets were dropped for cause %u instead of %llu", lane,
+				 (unsigned long long)stats->drops[cause], cause, (unsigned long long)run->drops[lane][cause]);
+	}
+	if (going + drops != report->offered)
+		complain("queue %u: of %llu packets %llu went on, and %llu have a cause why not", lane,
+			 (unsigned long long)report->offered, (unsigned long long)going, (unsigned long long)drops);
+	if (stats->drops[VD_CAUSE_FLUSHED] > report->flushed || stats->drops[VD_CAUSE_REFUSED] > report->refused)
+		complain("queue %u: more packets were to go on and did not than did not", lane);
+	if (!is_failing_at_start() && (vd_engine_queue_latency(run->engine, lane, VD_SINCE_RECEIVED, &latency) ||
+				       latency.count != stats->received))
+		complain("queue %u: %llu packets waited instead of %llu", lane, (unsigned long long)latency.count,
+			 (unsigned long long)stats->received);
+}
+
 static void check_accounts(unsigned lane, const struct vd_sim_report *report, const struct vd_queue_stats *stats)
 {
 	uint64_t sum = stats->queue_dropped + stats->socket_dropped + stats->flushed + stats->refused + stats->left_accepted +
@@ -655,6 +693,7 @@ static void check_accounts(unsigned lane, const struct vd_sim_report *report, co
 			 (unsigned long long)report->handed_up, stats->in_flight);
 	if (report->has_send_failed) /* decided, but not sent: they are in one account only */
 		return;
+	check_causes(lane, report, stats);
 	if (stats->edits_refused != run->edits_refused[lane])
 		complain("queue %u: %llu edits were refused instead of %llu", lane, (unsigned long long)stats->edits_refused,
 			 (unsigned long long)run->edits_refused[lane]);
@@ -721,7 +760,8 @@ static void check_ending(int result, const struct vd_error *error, const struct 
 static void check_functions(const struct vd_queue_stats *queues)
 {
 	struct vd_function_stats stats[KINDS_MAX];
-	uint64_t packets = 0;
+	struct vd_worker_stats workers[VD_ENGINE_WORKERS_MAX + VD_ENGINE_WRITERS_MAX];
+	uint64_t packets = 0, decided = 0;
 
 	memset(stats, 0, sizeof stats);
 	if (vd_engine_function_stats(run->engine, stats, KINDS_MAX) != run->kind_count && !is_failing_at_start())
@@ -738,6 +778,12 @@ static void check_functions(const struct vd_queue_stats *queues)
 				 (unsigned long long)stats[i].packets, (unsigned long long)said, (unsigned long long)packets);
 		packets = stats[i].verdicts[VD_NEXT];
 	}
+	for (unsigned i = vd_engine_worker_stats(run->engine, workers, VD_ENGINE_WORKERS_MAX); i-- > 0;)
+		decided += workers[i].is_writer ? 0 : workers[i].packets;
+	for (unsigned i = 0; i < run->lane_count; i++)
+		decided -= queues[i].received;
+	if (decided)
+		complain("workers decided %lld packets more than there were", (long long)decided);
 	if (run->states_open || run->functions_open)
 		complain("%d states and %d functions were not closed", run->states_open, run->functions_open);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine_host.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdatomic.h>
@@ -143,6 +144,17 @@ struct vd_queue_stats engine_host_stats(struct engine_host *host, unsigned queue
 	return (struct vd_queue_stats){0};
 }
 
+struct vd_latency engine_host_latency(struct engine_host *host, unsigned queue, enum vd_since since)
+{
+	struct vd_latency latency = {0};
+
+	for (unsigned i = 0; i < host->queue_count; i++)
+		if (host->queues[i] == queue)
+			assert_int_equal(vd_engine_queue_latency(host->engine, i, since, &latency), 0);
+	assert_int_equal(vd_engine_queue_latency(host->engine, host->queue_count, since, &(struct vd_latency){0}), -ENOENT);
+	return latency;
+}
+
 struct vd_function_stats engine_host_function_stats(struct engine_host *host, const char *function)
 {
 	static struct vd_function_stats stats[VD_ENGINE_FUNCTIONS_MAX];
@@ -202,6 +214,39 @@ void engine_host_settle(struct engine_host *host, unsigned queue, uint64_t recei
 
 /* ---- stop and audit ---- */
 
+/* Whatever did not go on has one cause. */
+static void audit_causes(struct engine_host *host, unsigned index, const struct vd_queue_stats *stats)
+{
+	uint64_t going = stats->verdicts[VD_ACCEPT] + stats->verdicts[VD_REPEAT] + stats->verdicts[VD_QUEUE] +
+			 stats->verdicts[VD_STOP] + stats->socket_passed + stats->left_accepted;
+	uint64_t drops = 0;
+
+	for (unsigned cause = 0; cause < VD_CAUSE_COUNT; cause++)
+		drops += stats->drops[cause];
+	if (going + drops != host->offered[index])
+		fail_msg("queue %u: %llu offered, %llu went on, and %llu have a cause why not", stats->queue,
+			 (unsigned long long)host->offered[index], (unsigned long long)going, (unsigned long long)drops);
+	assert_true(stats->drops[VD_CAUSE_DEFAULT] <= stats->by_default);
+	assert_true(stats->drops[VD_CAUSE_FAULT] <= stats->faults);
+	assert_true(stats->drops[VD_CAUSE_EDIT] <= stats->edits_refused);
+	assert_true(stats->drops[VD_CAUSE_FLUSHED] <= stats->flushed);
+	assert_true(stats->drops[VD_CAUSE_REFUSED] <= stats->refused);
+	assert_int_equal(stats->drops[VD_CAUSE_DEFAULT],
+			 host->options.default_verdict == VD_DROP ? stats->by_default : 0);
+}
+
+/* Every packet that was answered has waited, once. */
+static void audit_latency(struct engine_host *host, unsigned index, const struct vd_queue_stats *stats)
+{
+	struct vd_latency latency;
+
+	assert_int_equal(vd_engine_queue_latency(host->engine, index, VD_SINCE_RECEIVED, &latency), 0);
+	assert_int_equal(latency.count, stats->received);
+	assert_true(latency.max_ns <= latency.sum_ns);
+	assert_int_equal(vd_engine_queue_latency(host->engine, index, VD_SINCE_ARRIVED, &latency), 0);
+	assert_true(latency.count <= stats->received);
+}
+
 static void audit_queue(struct engine_host *host, unsigned index)
 {
 	struct vd_queue_stats stats = engine_host_stats(host, host->queues[index]);
@@ -219,6 +264,8 @@ static void audit_queue(struct engine_host *host, unsigned index)
 			 (unsigned long long)stats.socket_dropped, (unsigned long long)stats.flushed,
 			 (unsigned long long)stats.refused, (unsigned long long)stats.left_accepted,
 			 (unsigned long long)stats.left_dropped);
+	audit_causes(host, index, &stats);
+	audit_latency(host, index, &stats);
 	assert_int_equal(stats.verdicts[VD_NEXT], 0);
 	assert_int_equal(stats.received, verdicts + stats.flushed + stats.refused);
 	assert_true(stats.by_default + stats.faults <= stats.received);
@@ -232,11 +279,12 @@ static void audit_functions(struct engine_host *host)
 {
 	static struct vd_function_stats stats[VD_ENGINE_FUNCTIONS_MAX];
 	unsigned count = vd_engine_function_stats(host->engine, stats, VD_ENGINE_FUNCTIONS_MAX);
-	uint64_t coming = 0, by_default = 0;
+	uint64_t coming = 0, by_default = 0, dropped = 0, by_function = 0;
 
 	for (unsigned i = 0; i < host->queue_count; i++) {
 		coming += engine_host_stats(host, host->queues[i]).received;
 		by_default += engine_host_stats(host, host->queues[i]).by_default;
+		dropped += engine_host_stats(host, host->queues[i]).drops[VD_CAUSE_FUNCTION];
 	}
 	for (unsigned i = 0; i < count; i++) {
 		uint64_t said = stats[i].faults;
@@ -246,8 +294,28 @@ static void audit_functions(struct engine_host *host)
 		assert_int_equal(stats[i].packets, coming);
 		assert_int_equal(said, stats[i].packets);
 		coming = stats[i].verdicts[VD_NEXT];
+		by_function += stats[i].verdicts[VD_DROP] + stats[i].verdicts[VD_REJECT];
 	}
+	assert_int_equal(dropped, by_function);
 	assert_int_equal(by_default, coming);
+}
+
+/* Each packet was decided by one thread, and with writers sent by one. */
+static void audit_workers(struct engine_host *host)
+{
+	struct vd_worker_stats stats[VD_ENGINE_WORKERS_MAX + VD_ENGINE_WRITERS_MAX];
+	unsigned count = vd_engine_worker_stats(host->engine, stats, VD_ENGINE_WORKERS_MAX + VD_ENGINE_WRITERS_MAX);
+	uint64_t received = 0, decided = 0, sent = 0;
+
+	for (unsigned i = 0; i < host->queue_count; i++)
+		received += engine_host_stats(host, host->queues[i]).received;
+	for (unsigned i = 0; i < count; i++) {
+		*(stats[i].is_writer ? &sent : &decided) += stats[i].packets;
+		assert_true(stats[i].bursts <= stats[i].packets);
+		assert_true(stats[i].cpu_ns > 0);
+	}
+	assert_int_equal(decided, received);
+	assert_true(sent <= received);
 }
 
 /* How much the kernel offered: ids that it gave out, and packets that found the queue full and got none. */
@@ -276,6 +344,7 @@ void engine_host_stop(struct engine_host *host)
 	for (unsigned i = 0; i < host->queue_count; i++)
 		audit_queue(host, i);
 	audit_functions(host);
+	audit_workers(host);
 }
 
 void engine_host_destroy(struct engine_host *host)

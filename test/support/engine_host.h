@@ -56,6 +56,7 @@ void engine_host_destroy_all(void);
 
 /* While it runs, and after the stop. */
 struct vd_queue_stats engine_host_stats(struct engine_host *host, unsigned queue);
+struct vd_latency engine_host_latency(struct engine_host *host, unsigned queue, enum vd_since since);
 struct vd_function_stats engine_host_function_stats(struct engine_host *host, const char *function);
 uint64_t engine_host_counter(struct engine_host *host, const char *function, const char *counter);
 

@@ -13,7 +13,7 @@
  *		fprintf(stderr, "%s\n", error.text);
  *	vd_engine_destroy(engine);
  *
- * Threads: create, add, run and destroy from one thread. While it runs, vd_engine_stop() and the two calls for statistics may be
+ * Threads: create, add, run and destroy from one thread. While it runs, vd_engine_stop() and the calls for statistics may be
  *          made from any thread, and vd_engine_stop() from a signal handler too.
  * Errors:  0, or -errno with one sentence for a person in error->text.
  * Privilege: queues need CAP_NET_ADMIN, and with functions that reject (VD_NEEDS_REJECT) CAP_NET_RAW; captures need nothing.
@@ -190,19 +190,43 @@ void vd_engine_leave(struct vd_engine *engine);
 
 /* ---- statistics ---- */
 
+/* Why a packet did not go on: each one that did not has exactly one of these. */
+enum vd_cause {
+	VD_CAUSE_FUNCTION,    /* a function dropped or rejected it: which, and how many each, is in struct vd_function_stats */
+	VD_CAUSE_DEFAULT,     /* no function had an opinion, and default_verdict is to drop */
+	VD_CAUSE_FAULT,	      /* a function returned what is no verdict, or not one of its own, and fault_verdict is to drop */
+	VD_CAUSE_EDIT,	      /* an edit was refused (<verdict/edit.h>), and fault_verdict is to drop */
+	VD_CAUSE_QUEUE_FULL,  /* overload: the kernel's queue was full */
+	VD_CAUSE_BUFFER_FULL, /* overload: the socket's buffer was full */
+	VD_CAUSE_FLUSHED,     /* it was to go on, and the kernel had flushed the queue */
+	VD_CAUSE_REFUSED,     /* it was to go on, and the kernel refused that for another reason */
+	VD_CAUSE_LEFT,	      /* still in the kernel's queue at the stop, and fault_verdict is to drop */
+};
+#define VD_CAUSE_COUNT 9
+
 /*
  * Packets of one queue or capture since the start. Exact at the end, and at any time but for what is on its way:
  *
  *	offered = sum of verdicts[] + queue_dropped + socket_dropped + flushed + refused + left_accepted + left_dropped
  *
  * (with fail_open, packets that passed while the queue was full are known to nobody; socket_dropped then counts
- * packets that passed undecided because the socket's buffer was full).
+ * packets that passed undecided because the socket's buffer was full: socket_passed of them).
+ *
+ * And by cause, of those that did not go on:
+ *
+ *	offered = verdicts[VD_ACCEPT] + verdicts[VD_REPEAT] + verdicts[VD_QUEUE] + verdicts[VD_STOP] + socket_passed
+ *		+ left_accepted + sum of drops[]
+ *
+ * A packet that a function dropped and that a flush took before the verdict stays the function's. Of all queues together
+ * drops[VD_CAUSE_FUNCTION] is the sum of verdicts[VD_DROP] and verdicts[VD_REJECT] of all functions.
  */
 struct vd_queue_stats {
 	unsigned queue;
 	uint64_t received;
 	uint64_t bytes;			       /* of the packets received, as on the wire */
 	uint64_t verdicts[VD_VERDICT_COUNT];   /* by enum vd_verdict, taken effect; VD_NEXT: always 0 */
+	uint64_t sent[VD_VERDICT_COUNT];       /* the same, whether or not they took effect: never goes down */
+	uint64_t drops[VD_CAUSE_COUNT];	       /* by enum vd_cause: packets that did not go on; never goes down */
 	uint64_t by_default;		       /* of them: no function had an opinion */
 	uint64_t faults;		       /* of them: a function returned what is no verdict, or not one of its own */
 	uint64_t rewritten;		       /* of them: sent back with other data */
@@ -214,6 +238,7 @@ struct vd_queue_stats {
 	uint64_t malformed;		       /* received packets that contradict their own headers */
 	uint64_t queue_dropped;		       /* lost: the kernel's queue was full */
 	uint64_t socket_dropped;	       /* lost: the socket's buffer was full */
+	uint64_t socket_passed;		       /* of them, with fail_open: not lost, passed undecided */
 	uint64_t flushed;		       /* the kernel had flushed the queue before the verdict (ENOENT) */
 	uint64_t maybe_flushed;		       /* of verdicts[]: up to so many were flushed as well; see verdict-run(1) */
 	uint64_t refused;		       /* the kernel refused the verdict for another reason */
@@ -230,6 +255,8 @@ struct vd_queue_stats {
 	uint64_t checksums_wrong_after;	       /* accepted with a wrong one, edits included */
 	uint32_t waiting;		       /* in the kernel's queue, now */
 	uint32_t in_flight;		       /* read and not answered yet, now */
+	uint32_t in_rings;		       /* of them: handed to another thread, which has not taken them yet */
+	uint32_t maxlen;		       /* packets that the kernel queues */
 	uint32_t receive_buffer;	       /* bytes that the kernel granted */
 	uint32_t copy_range;		       /* bytes of each packet that are copied */
 	bool verified;			       /* a capture: checksums_* count */
@@ -246,9 +273,75 @@ struct vd_function_stats {
 	uint64_t counters[VD_ENGINE_COUNTERS_MAX];
 };
 
+/* What one thread has done. */
+struct vd_worker_stats {
+	bool is_writer;	   /* a thread that only sends verdicts */
+	unsigned index;	   /* of the workers, or of the writers: from 0 */
+	uint64_t packets;  /* that it decided; a writer: that it sent */
+	uint64_t bursts;   /* how many at once: packets / bursts */
+	uint64_t sleeps;   /* how often it gave up the CPU, as the kernel counts it */
+	uint64_t cpu_ns;   /* CPU time; 0 where the kernel does not tell (schedstat) */
+};
+
 /* Fills up to `size` entries, returns how many there are (0 before the run). Costs a few reads of /proc; call it once a second, not per packet. */
 unsigned vd_engine_queue_stats(struct vd_engine *engine, struct vd_queue_stats *stats, unsigned size);
 unsigned vd_engine_function_stats(struct vd_engine *engine, struct vd_function_stats *stats, unsigned size);
+
+/* The same of its threads: workers, then writers. */
+unsigned vd_engine_worker_stats(struct vd_engine *engine, struct vd_worker_stats *stats, unsigned size);
+
+/* ---- latency: how long packets wait for their verdict ---- */
+
+/* From when on. The end is when the verdict has been sent. */
+enum vd_since {
+	VD_SINCE_RECEIVED, /* the burst was read from the kernel: of every packet that was answered */
+	VD_SINCE_ARRIVED,  /* the packet came to this machine, by the kernel's time stamp: with the time in the kernel's queue.
+			      Only where there is one: some socket on the machine asks for them (SO_TIMESTAMP, as ping does),
+			      and the packet came from outside, to PREROUTING, INPUT or FORWARD */
+};
+#define VD_SINCE_COUNT 2
+
+/*
+ * Where packets were read together, or are sent together, one of them that is drawn by lot may stand for all: the distribution
+ * is that of all packets, but of a few hundred packets a rare one may be missing, and max_ns is that of those drawn.
+ *
+ * Nanoseconds in buckets: 64 ns wide below 1,024 ns, then eight to each doubling, so that a bucket is at most an eighth wide; the
+ * last one takes all from 2^36 ns (69 s) on, too.
+ */
+#define VD_LATENCY_BUCKETS 224
+
+struct vd_latency {
+	uint64_t count;
+	uint64_t sum_ns;
+	uint64_t max_ns;
+	uint64_t buckets[VD_LATENCY_BUCKETS];
+};
+
+/* Where bucket 0 to VD_LATENCY_BUCKETS begins; the next one's begin is its end. */
+static inline uint64_t vd_latency_edge_ns(unsigned bucket)
+{
+	return (bucket < 8 ? (uint64_t)bucket : (uint64_t)(8 + bucket % 8) << (bucket / 8 - 1)) * 64;
+}
+
+/* What `share` of them, 0 to 1, did not exceed, to the accuracy of a bucket; 0 when there are none. */
+static inline uint64_t vd_latency_quantile_ns(const struct vd_latency *latency, double share)
+{
+	double wanted = share * (double)latency->count;
+	uint64_t seen = 0;
+	unsigned bucket = 0;
+
+	while (bucket < VD_LATENCY_BUCKETS && (!seen || (double)seen < wanted))
+		seen += latency->buckets[bucket++];
+	if (bucket == VD_LATENCY_BUCKETS || vd_latency_edge_ns(bucket) > latency->max_ns)
+		return latency->max_ns;
+	return vd_latency_edge_ns(bucket);
+}
+
+/*
+ * Of the queue at this place in vd_engine_queue_stats(), since the start. A dropped packet may have its answer a moment later
+ * than is counted here. -ENOENT: there is no such place.
+ */
+int vd_engine_queue_latency(struct vd_engine *engine, unsigned place, enum vd_since since, struct vd_latency *latency);
 
 /* "verdict 0.1.0" and so on: the library that is running. */
 const char *vd_version(void);
