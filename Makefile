@@ -31,6 +31,7 @@ INCLUDEDIR ?= $(PREFIX)/include
 MANDIR ?= $(PREFIX)/share/man
 COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
 DOCDIR ?= $(PREFIX)/share/doc/verdict
+DATADIR ?= $(PREFIX)/share/verdict
 FUNCTIONDIR = $(LIBDIR)/verdict/functions
 
 CC ?= cc
@@ -65,9 +66,10 @@ LDFLAGS_ALL = -pthread $(SANITIZE) $(LDFLAGS)
 
 # ---- what is needed; missing packages are named before anything is built ----
 
-PACKAGES := libmnl liburcu-qsbr libpcap jansson libsystemd libcap-ng libseccomp ncursesw
+PACKAGES := libmnl liburcu-qsbr libpcap jansson libsystemd libcap-ng libseccomp libmicrohttpd ncursesw
 NEEDED := libmnl:libmnl-dev liburcu-qsbr:liburcu-dev libpcap:libpcap-dev jansson:libjansson-dev libsystemd:libsystemd-dev \
-	  libcap-ng:libcap-ng-dev libseccomp:libseccomp-dev ncursesw:libncurses-dev jemalloc:libjemalloc-dev \
+	  libcap-ng:libcap-ng-dev libseccomp:libseccomp-dev libmicrohttpd:libmicrohttpd-dev \
+	  ncursesw:libncurses-dev jemalloc:libjemalloc-dev \
 	  cmocka:libcmocka-dev benchmark:libbenchmark-dev libnetfilter_queue:libnetfilter-queue-dev
 ifeq ($(filter help clean uninstall,$(MAKECMDGOALS)),)
 MISSING := $(strip $(foreach n,$(NEEDED),$(if $(shell $(PKG_CONFIG) --exists $(firstword $(subst :, ,$(n))) 2>/dev/null && echo y),,$(lastword $(subst :, ,$(n))))))
@@ -78,7 +80,7 @@ endif
 MNL_CFLAGS := $(shell $(PKG_CONFIG) --cflags libmnl 2>/dev/null)
 MNL_LIBS := $(shell $(PKG_CONFIG) --libs libmnl 2>/dev/null)
 LIB_LIBS := $(shell $(PKG_CONFIG) --libs libmnl liburcu-qsbr libpcap 2>/dev/null) -ldl
-TOOL_LIBS := $(shell $(PKG_CONFIG) --libs jansson libsystemd libcap-ng libseccomp ncursesw 2>/dev/null) -lm
+TOOL_LIBS := $(shell $(PKG_CONFIG) --libs jansson libsystemd libcap-ng libseccomp libmicrohttpd ncursesw 2>/dev/null) -lm
 # what benchmarks compare with, if it is there: libdpdk-dev and libck-dev, of which headers are enough, and libisal-dev
 DPDK_CFLAGS := $(shell $(PKG_CONFIG) --exists libdpdk 2>/dev/null && echo -DHAS_DPDK=1 && $(PKG_CONFIG) --cflags libdpdk)
 ISAL_CFLAGS := $(shell $(PKG_CONFIG) --exists libisal 2>/dev/null && echo -DHAS_ISAL=1 && $(PKG_CONFIG) --cflags libisal)
@@ -263,6 +265,10 @@ $(OUT)/test/unit/test_control: TEST_LIBS = $(CONTROL_OBJECTS) $(TOOL_LIBS)
 $(OUT)/test/unit/test_control: $(CONTROL_OBJECTS)
 $(OUT)/test/unit/test_top: TEST_LIBS = $(TOP_OBJECTS) $(TOOL_LIBS)
 $(OUT)/test/unit/test_top: $(TOP_OBJECTS)
+# what metrics are written with; test_metrics has latency.c in itself, to put other numbers into it
+METRICS_OBJECTS := $(call object,$(addprefix tools/,metrics/exposition.c metrics/engine.c stats.c))
+$(OUT)/test/unit/test_metrics: TEST_LIBS = $(METRICS_OBJECTS)
+$(OUT)/test/unit/test_metrics: $(METRICS_OBJECTS)
 
 $(OUT)/test/%: $(OUT)/obj/test/%.o $(SUPPORT_OBJECTS) $(LIB_STATIC)
 	@mkdir -p $(@D)
@@ -359,6 +365,7 @@ install: all
 	install -D -m 644 tools/completion/verdict $(DESTDIR)$(COMPLETIONDIR)/verdict
 	install -D -m 644 README.md $(DESTDIR)$(DOCDIR)/README.md
 	install -D -m 644 tools/verdict.conf.sample $(DESTDIR)$(DOCDIR)/examples/verdict.conf.sample
+	install -D -m 644 tools/grafana/verdict.json $(DESTDIR)$(DATADIR)/grafana/verdict.json
 
 uninstall:
 	rm -f $(DESTDIR)$(BINDIR)/verdict $(DESTDIR)$(BINDIR)/ipq-compat $(DESTDIR)$(BINDIR)/verdict-trace
@@ -369,14 +376,14 @@ uninstall:
 	rm -f $(addprefix $(DESTDIR)$(FUNCTIONDIR)/,$(notdir $(FUNCTIONS)))
 	rm -f $(foreach page,$(MAN_PAGES) $(foreach link,$(MAN_LINKS),$(call link_name,$(link))),$(DESTDIR)$(call man_target,$(page)))
 	rm -f $(DESTDIR)$(COMPLETIONDIR)/verdict $(DESTDIR)$(DOCDIR)/README.md \
-		$(DESTDIR)$(DOCDIR)/examples/verdict.conf.sample
-	-rmdir $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(INCLUDEDIR)/verdict $(DESTDIR)$(FUNCTIONDIR) $(DESTDIR)$(LIBDIR)/verdict $(DESTDIR)$(DOCDIR) \
+		$(DESTDIR)$(DOCDIR)/examples/verdict.conf.sample $(DESTDIR)$(DATADIR)/grafana/verdict.json
+	-rmdir $(DESTDIR)$(DATADIR)/grafana $(DESTDIR)$(DATADIR) $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(INCLUDEDIR)/verdict $(DESTDIR)$(FUNCTIONDIR) $(DESTDIR)$(LIBDIR)/verdict $(DESTDIR)$(DOCDIR) \
 		$(addprefix $(DESTDIR)$(INCLUDEDIR)/,libipq/compat/linux libipq/compat libipq linux/netfilter_ipv4 linux) 2>/dev/null
 
 # ---- what can be seen without running it ----
 
 SCRIPTS := tools/demo tools/check tools/install-deps tools/ipq-compat tools/trace tools/completion/verdict .ci/run bench/run bench/report \
-	bench/profile bench/flamegraph bench/net/drain bench/net/live bench/net/loads bench/net/levers bench/net/reloads bench/net/footprint bench/net/script.sh $(wildcard test/command/*.sh) test/support/shell.sh
+	bench/profile bench/flamegraph bench/net/drain bench/net/live bench/net/loads bench/net/levers bench/net/reloads bench/net/footprint bench/net/metrics bench/net/script.sh $(wildcard test/command/*.sh) test/support/shell.sh
 
 lint:
 	shellcheck -x $(SCRIPTS)

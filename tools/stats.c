@@ -1,11 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/stats.h"
 
+static void take_waits(struct vd_waits *waits, struct vd_engine *engine, unsigned place, enum vd_since since)
+{
+	struct vd_latency latency;
+
+	vd_engine_queue_latency(engine, place, since, &latency);
+	*waits = (struct vd_waits){.count = latency.count,
+				   .p50_ns = vd_latency_quantile_ns(&latency, 0.5),
+				   .p90_ns = vd_latency_quantile_ns(&latency, 0.9),
+				   .p99_ns = vd_latency_quantile_ns(&latency, 0.99),
+				   .p999_ns = vd_latency_quantile_ns(&latency, 0.999),
+				   .max_ns = latency.max_ns};
+}
+
 void vd_snapshot_take(struct vd_snapshot *snapshot, struct vd_engine *engine, double seconds)
 {
 	snapshot->seconds = seconds;
 	snapshot->queue_count = vd_engine_queue_stats(engine, snapshot->queues, VD_ENGINE_QUEUES_MAX);
 	snapshot->function_count = vd_engine_function_stats(engine, snapshot->functions, VD_ENGINE_FUNCTIONS_MAX);
+	snapshot->worker_count = vd_engine_worker_stats(engine, snapshot->workers, VD_STATS_WORKERS_MAX);
+	for (unsigned i = 0; i < snapshot->queue_count; i++)
+		for (unsigned since = 0; since < VD_SINCE_COUNT; since++)
+			take_waits(&snapshot->waits[i][since], engine, i, (enum vd_since)since);
 }
 
 struct vd_queue_stats vd_snapshot_total(const struct vd_snapshot *snapshot)
@@ -17,6 +34,8 @@ struct vd_queue_stats vd_snapshot_total(const struct vd_snapshot *snapshot)
 
 		for (unsigned verdict = 0; verdict < VD_VERDICT_COUNT; verdict++)
 			total.verdicts[verdict] += queue->verdicts[verdict];
+		for (unsigned cause = 0; cause < VD_CAUSE_COUNT; cause++)
+			total.drops[cause] += queue->drops[cause];
 		total.received += queue->received;
 		total.bytes += queue->bytes;
 		total.by_default += queue->by_default;
@@ -30,6 +49,7 @@ struct vd_queue_stats vd_snapshot_total(const struct vd_snapshot *snapshot)
 		total.malformed += queue->malformed;
 		total.queue_dropped += queue->queue_dropped;
 		total.socket_dropped += queue->socket_dropped;
+		total.socket_passed += queue->socket_passed;
 		total.flushed += queue->flushed;
 		total.maybe_flushed += queue->maybe_flushed;
 		total.refused += queue->refused;
@@ -46,6 +66,7 @@ struct vd_queue_stats vd_snapshot_total(const struct vd_snapshot *snapshot)
 		total.on_the_spot += queue->on_the_spot;
 		total.waiting += queue->waiting;
 		total.in_flight += queue->in_flight;
+		total.in_rings += queue->in_rings;
 	}
 	return total;
 }
@@ -58,4 +79,29 @@ uint64_t vd_stats_offered(const struct vd_queue_stats *stats)
 	for (unsigned verdict = 0; verdict < VD_VERDICT_COUNT; verdict++)
 		offered += stats->verdicts[verdict];
 	return offered;
+}
+
+const char *vd_stats_verdict_word(enum vd_verdict verdict)
+{
+	static const char *const WORDS[VD_VERDICT_COUNT] = {"next", "accept", "drop", "repeat", "queue", "stop", "reject"};
+
+	return WORDS[verdict];
+}
+
+const char *vd_stats_cause_word(enum vd_cause cause)
+{
+	static const char *const WORDS[VD_CAUSE_COUNT] = {
+		[VD_CAUSE_FUNCTION] = "function",	[VD_CAUSE_DEFAULT] = "default",
+		[VD_CAUSE_FAULT] = "fault",		[VD_CAUSE_EDIT] = "edit",
+		[VD_CAUSE_QUEUE_FULL] = "queue_full",	[VD_CAUSE_BUFFER_FULL] = "buffer_full",
+		[VD_CAUSE_FLUSHED] = "flushed",		[VD_CAUSE_REFUSED] = "refused",
+		[VD_CAUSE_LEFT] = "left",
+	};
+
+	return WORDS[cause];
+}
+
+const char *vd_stats_since_word(enum vd_since since)
+{
+	return since == VD_SINCE_ARRIVED ? "arrived" : "received";
 }

@@ -8,6 +8,13 @@
 
 #include <verdict/engine.h>
 
+/* Of how long packets waited; all 0 when none did. */
+struct vd_waits {
+	uint64_t count, p50_ns, p90_ns, p99_ns, p999_ns, max_ns;
+};
+
+#define VD_STATS_WORKERS_MAX (VD_ENGINE_WORKERS_MAX + VD_ENGINE_WRITERS_MAX)
+
 /* Everything the engine counts, at one time. */
 struct vd_snapshot {
 	double seconds; /* since the start */
@@ -15,6 +22,9 @@ struct vd_snapshot {
 	unsigned function_count;
 	struct vd_queue_stats queues[VD_ENGINE_QUEUES_MAX];
 	struct vd_function_stats functions[VD_ENGINE_FUNCTIONS_MAX];
+	unsigned worker_count;
+	struct vd_worker_stats workers[VD_STATS_WORKERS_MAX];
+	struct vd_waits waits[VD_ENGINE_QUEUES_MAX][VD_SINCE_COUNT];
 };
 
 void vd_snapshot_take(struct vd_snapshot *snapshot, struct vd_engine *engine, double seconds);
@@ -24,6 +34,11 @@ struct vd_queue_stats vd_snapshot_total(const struct vd_snapshot *snapshot);
 
 /* Packets that rules sent to the queue: the sum of everything that became of them. */
 uint64_t vd_stats_offered(const struct vd_queue_stats *stats);
+
+/* One word for each, as in JSON and metrics. */
+const char *vd_stats_verdict_word(enum vd_verdict verdict);
+const char *vd_stats_cause_word(enum vd_cause cause);
+const char *vd_stats_since_word(enum vd_since since);
 
 /* One line: what happened between the two. */
 void vd_stats_text_line(FILE *file, const struct vd_snapshot *before, const struct vd_snapshot *now);

@@ -7,8 +7,6 @@
 
 #include "tools/stats.h"
 
-static const char *const VERDICTS[VD_VERDICT_COUNT] = {"next", "accept", "drop", "repeat", "queue", "stop", "reject"};
-
 /* Numbers of a queue whose names are those of their members. */
 struct number {
 	const char *name;
@@ -22,10 +20,12 @@ static const struct number FIRST[] = {NUMBER(received), NUMBER(bytes)};
 static const struct number NUMBERS[] = {
 	NUMBER(by_default),	NUMBER(faults),		    NUMBER(rewritten),	       NUMBER(edits_refused),
 	NUMBER(answered),	NUMBER(answers_limited),    NUMBER(answers_none),      NUMBER(answers_failed),
-	NUMBER(malformed),	NUMBER(queue_dropped),	    NUMBER(socket_dropped),    NUMBER(flushed),
+	NUMBER(malformed),	NUMBER(queue_dropped),	    NUMBER(socket_dropped),    NUMBER(socket_passed),
+	NUMBER(flushed),
 	NUMBER(maybe_flushed),	NUMBER(refused),	    NUMBER(left_accepted),     NUMBER(left_dropped),
 	NUMBER(inherited_accepted), NUMBER(inherited_dropped), NUMBER(reads),	       NUMBER(sends),
-	NUMBER(on_the_spot),	NUMBER(waiting),	    NUMBER(in_flight),	       NUMBER(receive_buffer),
+	NUMBER(on_the_spot),	NUMBER(waiting),	    NUMBER(in_flight),	       NUMBER(in_rings),
+	NUMBER(maxlen),		NUMBER(receive_buffer),
 	NUMBER(copy_range),
 };
 static const struct number CHECKSUMS[] = {NUMBER(checksums_checked), NUMBER(checksums_wrong_before), NUMBER(checksums_unknown),
@@ -43,7 +43,7 @@ static json_t *verdicts(const uint64_t *counts, unsigned first)
 	json_t *object = json_object();
 
 	for (unsigned verdict = first; verdict < VD_VERDICT_COUNT; verdict++)
-		set_number(object, VERDICTS[verdict], counts[verdict]);
+		set_number(object, vd_stats_verdict_word((enum vd_verdict)verdict), counts[verdict]);
 	return object;
 }
 
@@ -64,7 +64,47 @@ static void set_numbers(json_t *object, const struct vd_queue_stats *stats, cons
 	}
 }
 
-static json_t *queue(const struct vd_queue_stats *stats)
+static json_t *drops(const uint64_t *counts)
+{
+	json_t *object = json_object();
+
+	for (unsigned cause = 0; cause < VD_CAUSE_COUNT; cause++)
+		set_number(object, vd_stats_cause_word((enum vd_cause)cause), counts[cause]);
+	return object;
+}
+
+static json_t *latency(const struct vd_waits *all)
+{
+	json_t *object = json_object();
+
+	for (unsigned since = 0; since < VD_SINCE_COUNT; since++) {
+		const struct vd_waits *waits = &all[since];
+		json_t *one = json_object();
+
+		set_number(one, "packets", waits->count);
+		set_number(one, "p50", waits->p50_ns);
+		set_number(one, "p90", waits->p90_ns);
+		set_number(one, "p99", waits->p99_ns);
+		set_number(one, "p999", waits->p999_ns);
+		set_number(one, "max", waits->max_ns);
+		json_object_set_new(object, vd_stats_since_word((enum vd_since)since), one);
+	}
+	return object;
+}
+
+static json_t *worker(const struct vd_worker_stats *stats)
+{
+	json_t *object = json_object();
+
+	set_number(object, stats->is_writer ? "writer" : "worker", stats->index);
+	set_number(object, "packets", stats->packets);
+	set_number(object, "bursts", stats->bursts);
+	set_number(object, "sleeps", stats->sleeps);
+	set_number(object, "cpu_ns", stats->cpu_ns);
+	return object;
+}
+
+static json_t *queue(const struct vd_queue_stats *stats, const struct vd_waits *waits)
 {
 	json_t *object = json_object();
 
@@ -72,6 +112,8 @@ static json_t *queue(const struct vd_queue_stats *stats)
 	set_number(object, "offered", vd_stats_offered(stats));
 	set_numbers(object, stats, FIRST, COUNT(FIRST));
 	json_object_set_new(object, "verdicts", verdicts(stats->verdicts, VD_ACCEPT));
+	json_object_set_new(object, "drops", drops(stats->drops));
+	json_object_set_new(object, "latency_ns", latency(waits));
 	set_numbers(object, stats, NUMBERS, COUNT(NUMBERS));
 	if (stats->verified)
 		set_numbers(object, stats, CHECKSUMS, COUNT(CHECKSUMS));
@@ -98,16 +140,19 @@ double vd_stats_json_seconds(double seconds)
 
 void vd_stats_json(json_t *object, const struct vd_snapshot *snapshot, bool is_last)
 {
-	json_t *queues = json_array(), *functions = json_array();
+	json_t *queues = json_array(), *functions = json_array(), *workers = json_array();
 
 	for (unsigned i = 0; i < snapshot->queue_count; i++)
-		json_array_append_new(queues, queue(&snapshot->queues[i]));
+		json_array_append_new(queues, queue(&snapshot->queues[i], snapshot->waits[i]));
 	for (unsigned i = 0; i < snapshot->function_count; i++)
 		json_array_append_new(functions, function(&snapshot->functions[i]));
+	for (unsigned i = 0; i < snapshot->worker_count; i++)
+		json_array_append_new(workers, worker(&snapshot->workers[i]));
 	json_object_set_new(object, "seconds", json_real(vd_stats_json_seconds(snapshot->seconds)));
 	json_object_set_new(object, "final", json_boolean(is_last));
 	json_object_set_new(object, "queues", queues);
 	json_object_set_new(object, "functions", functions);
+	json_object_set_new(object, "workers", workers);
 }
 
 void vd_stats_json_dump(FILE *file, const json_t *object)
@@ -138,7 +183,7 @@ static void get_verdicts(const json_t *object, uint64_t *counts)
 	const json_t *from = json_object_get(object, "verdicts");
 
 	for (unsigned verdict = 0; verdict < VD_VERDICT_COUNT; verdict++)
-		counts[verdict] = get_number(from, VERDICTS[verdict]);
+		counts[verdict] = get_number(from, vd_stats_verdict_word((enum vd_verdict)verdict));
 }
 
 static void get_numbers(const json_t *object, struct vd_queue_stats *stats, const struct number *numbers, size_t count)
@@ -153,6 +198,39 @@ static void get_numbers(const json_t *object, struct vd_queue_stats *stats, cons
 		else
 			memcpy(member, &large, sizeof large);
 	}
+}
+
+static void get_drops(const json_t *object, uint64_t *counts)
+{
+	const json_t *from = json_object_get(object, "drops");
+
+	for (unsigned cause = 0; cause < VD_CAUSE_COUNT; cause++)
+		counts[cause] = get_number(from, vd_stats_cause_word((enum vd_cause)cause));
+}
+
+static void get_latency(const json_t *object, struct vd_waits *all)
+{
+	const json_t *from = json_object_get(object, "latency_ns");
+
+	for (unsigned since = 0; since < VD_SINCE_COUNT; since++) {
+		const json_t *one = json_object_get(from, vd_stats_since_word((enum vd_since)since));
+
+		all[since] = (struct vd_waits){.count = get_number(one, "packets"), .p50_ns = get_number(one, "p50"),
+					       .p90_ns = get_number(one, "p90"), .p99_ns = get_number(one, "p99"),
+					       .p999_ns = get_number(one, "p999"), .max_ns = get_number(one, "max")};
+	}
+}
+
+static void get_worker(const json_t *object, struct vd_worker_stats *stats)
+{
+	bool is_writer = json_object_get(object, "writer") != NULL;
+
+	*stats = (struct vd_worker_stats){.index = (unsigned)get_number(object, is_writer ? "writer" : "worker"),
+					  .is_writer = is_writer,
+					  .packets = get_number(object, "packets"),
+					  .bursts = get_number(object, "bursts"),
+					  .sleeps = get_number(object, "sleeps"),
+					  .cpu_ns = get_number(object, "cpu_ns")};
 }
 
 static bool get_function(const json_t *object, struct vd_function_stats *stats, const char **names)
@@ -177,11 +255,12 @@ static bool get_function(const json_t *object, struct vd_function_stats *stats, 
 int vd_stats_json_read(struct vd_stats_read *read, const json_t *object)
 {
 	const json_t *queues = json_object_get(object, "queues"), *functions = json_object_get(object, "functions");
+	const json_t *workers = json_object_get(object, "workers");
 	struct vd_snapshot *snapshot = &read->snapshot;
 	size_t queue_count = json_array_size(queues), function_count = json_array_size(functions);
 
 	if (!json_is_array(queues) || !json_is_array(functions) || queue_count > VD_ENGINE_QUEUES_MAX ||
-	    function_count > VD_ENGINE_FUNCTIONS_MAX)
+	    function_count > VD_ENGINE_FUNCTIONS_MAX || json_array_size(workers) > VD_STATS_WORKERS_MAX)
 		return -EPROTO;
 	snapshot->seconds = json_number_value(json_object_get(object, "seconds"));
 	snapshot->queue_count = (unsigned)queue_count;
@@ -193,7 +272,12 @@ int vd_stats_json_read(struct vd_stats_read *read, const json_t *object)
 		get_verdicts(from, snapshot->queues[i].verdicts);
 		get_numbers(from, &snapshot->queues[i], FIRST, COUNT(FIRST));
 		get_numbers(from, &snapshot->queues[i], NUMBERS, COUNT(NUMBERS));
+		get_drops(from, snapshot->queues[i].drops);
+		get_latency(from, snapshot->waits[i]);
 	}
+	snapshot->worker_count = (unsigned)json_array_size(workers);
+	for (unsigned i = 0; i < snapshot->worker_count; i++)
+		get_worker(json_array_get(workers, i), &snapshot->workers[i]);
 	for (unsigned i = 0; i < function_count; i++)
 		if (!get_function(json_array_get(functions, i), &snapshot->functions[i], read->names[i]))
 			return -EPROTO;

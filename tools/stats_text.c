@@ -76,6 +76,36 @@ static void row(FILE *file, const char *name, uint64_t number, const char *remar
 		fprintf(file, "  %-22s %14" PRIu64 "%s%s\n", name, number, *remark ? "  " : "", remark);
 }
 
+/* What did not go on, and why. */
+static void summarize_drops(FILE *file, const struct vd_queue_stats *queue)
+{
+	static const char *const NAMES[VD_CAUSE_COUNT] = {
+		[VD_CAUSE_FUNCTION] = "- by a function",  [VD_CAUSE_DEFAULT] = "- by default",
+		[VD_CAUSE_FAULT] = "- after a fault",	  [VD_CAUSE_EDIT] = "- edit refused",
+		[VD_CAUSE_QUEUE_FULL] = "- queue full",	  [VD_CAUSE_BUFFER_FULL] = "- buffer full",
+		[VD_CAUSE_FLUSHED] = "- flushed",	  [VD_CAUSE_REFUSED] = "- refused",
+		[VD_CAUSE_LEFT] = "- left at the stop",
+	};
+	uint64_t sum = 0;
+
+	for (unsigned cause = 0; cause < VD_CAUSE_COUNT; cause++)
+		sum += queue->drops[cause];
+	row(file, "did not go on", sum, "", true);
+	for (unsigned cause = 0; cause < VD_CAUSE_COUNT; cause++)
+		row(file, NAMES[cause], queue->drops[cause], "", false);
+}
+
+static void summarize_waits(FILE *file, const struct vd_waits *all)
+{
+	static const char *const NAMES[VD_SINCE_COUNT] = {"waited since read", "waited since arrival"};
+
+	for (unsigned since = 0; since < VD_SINCE_COUNT; since++)
+		if (all[since].count)
+			fprintf(file, "  %-22s %14s  half %.1f, 90 %% %.1f, 99 %% %.1f, 99.9 %% %.1f, all %.1f µs\n", NAMES[since], "",
+				(double)all[since].p50_ns / 1e3, (double)all[since].p90_ns / 1e3, (double)all[since].p99_ns / 1e3,
+				(double)all[since].p999_ns / 1e3, (double)all[since].max_ns / 1e3);
+}
+
 static void summarize_queue(FILE *file, const struct vd_queue_stats *queue)
 {
 	row(file, "offered", vd_stats_offered(queue), "", true);
@@ -104,6 +134,7 @@ static void summarize_queue(FILE *file, const struct vd_queue_stats *queue)
 	row(file, "rejected: over limit", queue->answers_limited, "a higher --reject-rate", false);
 	row(file, "rejected: no answer", queue->answers_none, "must not be answered, or not like this", false);
 	row(file, "rejected: failed", queue->answers_failed, "the kernel did not send the answer", false);
+	summarize_drops(file, queue);
 }
 
 void vd_stats_text_function(FILE *file, const struct vd_function_stats *function)
@@ -130,6 +161,7 @@ void vd_stats_text_summary(FILE *file, const struct vd_snapshot *snapshot)
 	for (unsigned i = 0; i < snapshot->queue_count; i++) {
 		fprintf(file, "queue %u:\n", snapshot->queues[i].queue);
 		summarize_queue(file, &snapshot->queues[i]);
+		summarize_waits(file, snapshot->waits[i]);
 	}
 	if (snapshot->queue_count > 1) {
 		fprintf(file, "all queues:\n");

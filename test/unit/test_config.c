@@ -4,6 +4,7 @@
  * the line that is remembered is the line in which it stands, however the text is laid out; and that no text at all does harm.
  */
 #include <errno.h>
+#include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -154,6 +155,44 @@ static void reads_times(void **state)
 	assert_int_equal(value, 77);
 }
 
+static void reads_addresses(void **state)
+{
+	static const struct {
+		const char *text;
+		int family;
+		const char *host;
+		uint16_t port;
+	} good[] = {{"9100", AF_INET, "127.0.0.1", 9100},     {"0.0.0.0:1", AF_INET, "0.0.0.0", 1},
+		    {"192.0.2.7:65535", AF_INET, "192.0.2.7", 65535}, {"[::1]:9100", AF_INET6, "::1", 9100},
+		    {"[::]:80", AF_INET6, "::", 80}, {"[2001:db8::1.2.3.4]:7", AF_INET6, "2001:db8::102:304", 7}};
+	static const char *const wrong[] = {"", ":", "0", "65536", "-1", "x", ":9100", "127.0.0.1", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:x",
+					    "127.1:9100", "localhost:9100", "::1:9100", "[::1]", "[::1]:", "[::1]9100", "[]:9100", "[::1:9100",
+					    "::1]:9100", "[127.0.0.1]:9100", "[::1]:65536", "[::1]::9100", " 9100", "9100 ", "127.0.0.1:9100:",
+					    "[1111:1111:1111:1111:1111:1111:1111:1111:1111:1111:1111]:9100"};
+	struct sockaddr_storage address, untouched;
+	char host[INET6_ADDRSTRLEN];
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof good / sizeof *good; i++) {
+		const struct sockaddr_in *v4 = (const struct sockaddr_in *)&address;
+		const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&address;
+		bool is_v6 = good[i].family == AF_INET6;
+
+		assert_true(vd_value_address(good[i].text, &address));
+		assert_int_equal(address.ss_family, good[i].family);
+		assert_int_equal(vd_address_size(&address), is_v6 ? sizeof *v6 : sizeof *v4);
+		inet_ntop(good[i].family, is_v6 ? (const void *)&v6->sin6_addr : &v4->sin_addr, host, sizeof host);
+		assert_string_equal(host, good[i].host);
+		assert_int_equal(ntohs(is_v6 ? v6->sin6_port : v4->sin_port), good[i].port);
+	}
+	memset(&address, 0x55, sizeof address);
+	untouched = address;
+	for (unsigned i = 0; i < sizeof wrong / sizeof *wrong; i++)
+		if (vd_value_address(wrong[i], &address))
+			fail_msg("'%s' is read as an address", wrong[i]);
+	assert_memory_equal(&address, &untouched, sizeof address);
+}
+
 /* ---- keys and options ---- */
 
 /* Each key, a value that is not its default, and where the engine finds it. */
@@ -244,6 +283,20 @@ static void some_do_not_go_together(void **state)
 	say(VD_KEY_LOG_TO, "stderr");
 	vd_settings_overlay(&config.settings, &command);
 	assert_int_equal(vd_settings_check(&config.settings, &error), 0);
+}
+
+static void metrics_have_a_place_or_none(void **state)
+{
+	(void)state;
+	read_good("queue 0; metrics \"[::1]:9100\"");
+	assert_int_equal(config.settings.general[VD_KEY_METRICS].number, true);
+	assert_string_equal(config.settings.general[VD_KEY_METRICS].text, "[::1]:9100");
+	vd_config_fini(&config);
+	read_good("queue 0; metrics 127.0.0.1:9100");
+	assert_string_equal(config.settings.general[VD_KEY_METRICS].text, "127.0.0.1:9100");
+	vd_config_fini(&config);
+	read_good("queue 0; metrics none");
+	assert_int_equal(config.settings.general[VD_KEY_METRICS].number, false);
 }
 
 static void nothing_given_is_the_engines_default(void **state)
@@ -550,9 +603,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(reads_numbers, tear_down),
 		cmocka_unit_test_teardown(reads_times, tear_down),
+		cmocka_unit_test_teardown(reads_addresses, tear_down),
 		cmocka_unit_test_teardown(keys_and_options_come_to_the_same, tear_down),
 		cmocka_unit_test_teardown(nothing_given_is_the_engines_default, tear_down),
 		cmocka_unit_test_teardown(some_do_not_go_together, tear_down),
+		cmocka_unit_test_teardown(metrics_have_a_place_or_none, tear_down),
 		cmocka_unit_test_teardown(each_queue_has_its_own, tear_down),
 		cmocka_unit_test_teardown(functions_are_in_the_order_of_the_file, tear_down),
 		cmocka_unit_test_teardown(files_of_functions_lie_beside_the_file, tear_down),

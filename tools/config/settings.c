@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "engine/error.h"
 
@@ -22,6 +23,7 @@ enum kind {
 	CALLS,
 	CONTROL,
 	MODE,
+	ADDRESS, /* or "none" */
 };
 
 static const struct about {
@@ -56,6 +58,7 @@ static const struct about {
 	[VD_KEY_SECCOMP_ALLOW] = {"seccomp-allow", CALLS},
 	[VD_KEY_CONTROL] = {"control", CONTROL},
 	[VD_KEY_CONTROL_MODE] = {"control-mode", MODE},
+	[VD_KEY_METRICS] = {"metrics", ADDRESS},
 };
 
 const char *vd_key_name(enum vd_key key)
@@ -118,6 +121,9 @@ const char *vd_key_expects(enum vd_key key, char room[VD_KEY_EXPECTS_SIZE])
 	case MODE:
 		words = "a mode of a file in octal digits, as in 0660";
 		break;
+	case ADDRESS:
+		words = "a port, an address and a port as in 127.0.0.1:9100 or [::1]:9100, or none";
+		break;
 	}
 	if (words)
 		snprintf(room, VD_KEY_EXPECTS_SIZE, "%s", words);
@@ -128,6 +134,7 @@ const char *vd_key_expects(enum vd_key key, char room[VD_KEY_EXPECTS_SIZE])
 static bool read_value(const struct about *about, const char *text, uint64_t *number)
 {
 	unsigned cpus[VD_SETTINGS_CPUS_MAX], count;
+	struct sockaddr_storage address;
 	enum vd_verdict verdict;
 	enum vd_stats_form form;
 	enum vd_log_form log;
@@ -174,6 +181,9 @@ static bool read_value(const struct about *about, const char *text, uint64_t *nu
 		good = vd_value_mode(text, &mode);
 		*number = good ? mode : 0;
 		return good;
+	case ADDRESS:
+		*number = strcmp(text, "none") != 0;
+		return !*number || vd_value_address(text, &address);
 	}
 	return false;
 }

@@ -44,6 +44,7 @@ enum vd_key {
 	VD_KEY_LOG,
 	VD_KEY_LOG_TO,
 	VD_KEY_LOG_RATE,
+	VD_KEY_METRICS,
 	VD_KEY_USER,
 	VD_KEY_SECCOMP,
 	VD_KEY_SECCOMP_ALLOW,
@@ -56,7 +57,7 @@ struct vd_setting {
 	bool is_given;
 	uint64_t number;  /* as <verdict/engine.h> wants it; yes is 1; enum vd_verdict, enum vd_stats_form and so on; --for: seconds;
 			     --control-mode: a mode of a file */
-	const char *text; /* as written: netns, cpu, user, seccomp-allow, control */
+	const char *text; /* as written: netns, cpu, metrics, user, seccomp-allow, control */
 	struct vd_origin origin;
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/config/values.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -213,4 +214,38 @@ bool vd_value_mode(const char *text, unsigned *mode)
 		return false;
 	*mode = (unsigned)strtoul(text, NULL, 8);
 	return true;
+}
+bool vd_value_address(const char *text, struct sockaddr_storage *address)
+{
+	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+	const char *colon = strrchr(text, ':'), *first = text + (*text == '[');
+	size_t length = colon ? (size_t)(colon - first) - (*text == '[') : 0;
+	char host[INET6_ADDRSTRLEN];
+	uint64_t port;
+	bool is_v6 = false;
+
+	if (!vd_value_number(colon ? colon + 1 : text, 1, UINT16_MAX, &port))
+		return false;
+	if (colon) {
+		if (colon <= first || length >= sizeof host)
+			return false;
+		memcpy(host, first, length);
+		host[length] = '\0';
+		is_v6 = *text == '[' && colon[-1] == ']' && inet_pton(AF_INET6, host, &v6.sin6_addr) == 1;
+		if (!is_v6 && (*text == '[' || inet_pton(AF_INET, host, &v4.sin_addr) != 1))
+			return false;
+	}
+	v4.sin_port = v6.sin6_port = htons((uint16_t)port);
+	memset(address, 0, sizeof *address);
+	if (is_v6)
+		memcpy(address, &v6, sizeof v6);
+	else
+		memcpy(address, &v4, sizeof v4);
+	return true;
+}
+
+unsigned vd_address_size(const struct sockaddr_storage *address)
+{
+	return address->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
 }

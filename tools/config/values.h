@@ -64,5 +64,11 @@ bool vd_value_control(const char *text);
 
 /* "0660": the permissions of a file, in octal. */
 bool vd_value_mode(const char *text, unsigned *mode);
+/* Where to listen: a port, of 127.0.0.1, or an address with a port, as in "192.0.2.1:9100" and "[::1]:9100". */
+struct sockaddr_storage;
+bool vd_value_address(const char *text, struct sockaddr_storage *address);
+
+/* How long it is for bind(2). */
+unsigned vd_address_size(const struct sockaddr_storage *address);
 
 #endif

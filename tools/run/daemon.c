@@ -75,6 +75,7 @@ int vd_daemon_reload(struct vd_daemon *daemon, struct vd_error *error)
 		snprintf(error->text, sizeof error->text, "there is no file to read again: it runs without --config");
 	}
 	say_how_it_went(result, error);
+	vd_metrics_count_reload(daemon->metrics, !result);
 	pthread_mutex_unlock(&daemon->reloading);
 	return result;
 }
@@ -171,12 +172,19 @@ static bool start_control(struct vd_daemon *daemon)
 	return true;
 }
 
+/* As poll(2) takes them: -1 is never. */
+static int sooner(int timeout, int other)
+{
+	return other < 0 || (timeout >= 0 && timeout < other) ? timeout : other;
+}
+
 static void wait_until_ended(struct vd_daemon *daemon, int signals)
 {
-	struct pollfd pollfds[5] = {{.fd = daemon->ended, .events = POLLIN}, {.fd = signals, .events = POLLIN},
+	struct pollfd pollfds[6] = {{.fd = daemon->ended, .events = POLLIN}, {.fd = signals, .events = POLLIN},
 				    {.fd = vd_log_descriptor(), .events = POLLIN},
 				    {.fd = daemon->privileges.asked, .events = POLLIN},
-				    {.fd = daemon->privileges.refusals[0], .events = POLLIN}};
+				    {.fd = daemon->privileges.refusals[0], .events = POLLIN},
+				    {.fd = daemon->metrics ? vd_metrics_descriptor(daemon->metrics) : -1, .events = POLLIN}};
 	bool shows = daemon->stats == VD_STATS_JSON ||
 		     (daemon->stats == VD_STATS_TEXT && (daemon->stats_are_asked_for || isatty(STDOUT_FILENO)));
 	uint64_t start = vd_clock_ns(), next = start + 1000000000u;
@@ -188,7 +196,10 @@ static void wait_until_ended(struct vd_daemon *daemon, int signals)
 		uint64_t now = vd_clock_ns(), until = shows && next < end ? next : end;
 		int timeout = until == UINT64_MAX ? -1 : until > now ? (int)((until - now) / 1000000u + 1) : 0;
 
-		poll(pollfds, 5, timeout > 1000000 ? 1000000 : timeout);
+		timeout = timeout > 1000000 ? 1000000 : timeout;
+		poll(pollfds, 6, sooner(timeout, daemon->metrics ? vd_metrics_timeout_ms(daemon->metrics) : -1));
+		if (daemon->metrics)
+			vd_metrics_serve(daemon->metrics);
 		now = vd_clock_ns();
 		if (pollfds[0].revents)
 			return;

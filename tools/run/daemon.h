@@ -11,6 +11,7 @@
 
 #include "tools/config/values.h"
 #include "tools/control/control.h"
+#include "tools/metrics/metrics.h"
 #include "tools/privileges/privileges.h"
 #include "tools/stats.h"
 
@@ -23,6 +24,8 @@ struct vd_daemon {
 	int (*reload)(void *argument, struct vd_error *error); /* for vd_daemon_reload(); NULL: SIGHUP ends it */
 	void *reload_argument;
 	struct vd_control *control; /* NULL: there is no control socket */
+
+	struct vd_metrics *metrics; /* NULL: none are shown */
 
 	/* its own */
 	struct vd_error error;

@@ -63,6 +63,7 @@ static const char HELP[] =
 	"  --stats FORM          text, json or none (text; a line each second only on a terminal)\n"
 	"  --control NAME|PATH   be seen from outside: `verdict stats NAME` and `verdict top NAME` (not)\n"
 	"  --control-mode MODE   who may: the mode of that socket (0600)\n"
+	"  --metrics WHERE       show metrics for Prometheus over HTTP: a port of 127.0.0.1, or ADDRESS:PORT (none)\n"
 	"\n"
 	"what to say\n"
 	"  --log FORM            text or json, on standard error: notes and errors (text)\n"
@@ -104,6 +105,7 @@ static const struct option OPTIONS[] = {
 	{"log", required_argument, NULL, OPTION_KEY + VD_KEY_LOG},
 	{"log-to", required_argument, NULL, OPTION_KEY + VD_KEY_LOG_TO},
 	{"log-rate", required_argument, NULL, OPTION_KEY + VD_KEY_LOG_RATE},
+	{"metrics", required_argument, NULL, OPTION_KEY + VD_KEY_METRICS},
 	{"user", required_argument, NULL, OPTION_KEY + VD_KEY_USER},
 	{"seccomp", required_argument, NULL, OPTION_KEY + VD_KEY_SECCOMP},
 	{"seccomp-allow", required_argument, NULL, OPTION_KEY + VD_KEY_SECCOMP_ALLOW},
@@ -200,6 +202,23 @@ static int open_log(const struct vd_settings *settings, struct vd_error *error)
 	return result ? result : vd_log_open(&options, error);
 }
 
+/* What a running daemon is seen by. */
+static int open_doors(struct run *run)
+{
+	const struct vd_settings *settings = &run->source.config->settings;
+	const struct vd_setting *metrics = &settings->general[VD_KEY_METRICS];
+	int result = vd_daemon_control(&run->daemon, settings, run->source.config_path, &run->answers, &run->error);
+
+	if (!result && metrics->is_given && metrics->number) {
+		result = vd_metrics_open(&run->daemon.metrics, run->daemon.engine, metrics->text, &run->error);
+		if (result)
+			vd_origin_prefix(&run->error, &metrics->origin, result);
+	}
+	if (result)
+		vd_daemon_say(NULL, run->error.text);
+	return result ? 1 : 0;
+}
+
 /* Everything that can be refused before a queue is bound. Returns the exit code. */
 static int prepare(struct run *run)
 {
@@ -226,10 +245,7 @@ static int prepare(struct run *run)
 		daemon->reload = reload;
 		daemon->reload_argument = run;
 	}
-	result = vd_daemon_control(daemon, &run->source.config->settings, run->source.config_path, &run->answers, &run->error);
-	if (result)
-		vd_daemon_say(NULL, run->error.text);
-	return result ? 1 : 0;
+	return open_doors(run);
 }
 
 int verdict_run(int argc, char **argv)
@@ -248,6 +264,7 @@ int verdict_run(int argc, char **argv)
 	if (!result)
 		result = vd_daemon_run(&run->daemon);
 	vd_control_close(run->daemon.control);
+	vd_metrics_close(run->daemon.metrics);
 	vd_engine_destroy(run->daemon.engine);
 	vd_log_close();
 	vd_privileges_fini(&run->daemon.privileges);

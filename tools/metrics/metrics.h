@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Metrics for Prometheus over HTTP: what `verdict run --metrics` shows. The door of this room.
+ *
+ *	server.c      answers GET and HEAD of /metrics and /
+ *	exposition.c  the text format 0.0.4: lines, labels, numbers
+ *	engine.c      queues, functions, threads
+ *	latency.c     how long packets waited
+ *	process.c     the process itself
+ *
+ * There is no thread for it: it works when its descriptor says so, in the calls of who polls, and between scrapes not at all. A
+ * client can neither hold it up nor fill it: nothing waits for one, there are few places, and when the last is taken, who has been
+ * there for longest has to go.
+ *
+ * Who may call: one thread, if nothing else is said.
+ */
+#ifndef VERDICT_TOOLS_METRICS_H
+#define VERDICT_TOOLS_METRICS_H
+
+#include <stdbool.h>
+
+#include <verdict/engine.h>
+
+struct vd_metrics;
+
+/*
+ * Listens at `address`, as vd_value_address() reads it; nobody is answered yet. -ENOMEM, or why it cannot: the sentence says so.
+ * *metrics is NULL on failure.
+ */
+int vd_metrics_open(struct vd_metrics **metrics, struct vd_engine *engine, const char *address, struct vd_error *error);
+
+/* Readable when there is something to do. */
+int vd_metrics_descriptor(const struct vd_metrics *metrics);
+
+/* In how many milliseconds there is something to do also without that; -1: never. */
+int vd_metrics_timeout_ms(struct vd_metrics *metrics);
+
+/* Does what there is to do, without waiting. */
+void vd_metrics_serve(struct vd_metrics *metrics);
+
+/* Of the configuration. Any thread; NULL is fine. */
+void vd_metrics_count_reload(struct vd_metrics *metrics, bool is_done);
+
+/* NULL is fine. */
+void vd_metrics_close(struct vd_metrics *metrics);
+
+#endif
