@@ -46,7 +46,7 @@ if [ "$failed" -ne 0 ]; then finish; fi
 for file in bin/verdict bin/ipq-compat bin/verdict-trace lib/libverdict.a lib/libverdict.so lib/libverdict.so.0 lib/pkgconfig/verdict.pc include/verdict/engine.h \
 	include/verdict/function.h include/verdict/packet.h lib/verdict/functions/accept.so lib/verdict/functions/match.so \
 	share/bash-completion/completions/verdict share/doc/verdict/README.md \
-	share/doc/verdict/examples/verdict.conf.sample; do
+	share/doc/verdict/examples/verdict.conf.sample share/verdict/grafana/verdict.json; do
 	expect_file "$prefix/$file" "$file"
 done
 for header in lib/include/verdict/*.h; do
