@@ -112,6 +112,7 @@ static json_t *queue(const struct vd_queue_stats *stats, const struct vd_waits *
 	set_number(object, "offered", vd_stats_offered(stats));
 	set_numbers(object, stats, FIRST, COUNT(FIRST));
 	json_object_set_new(object, "verdicts", verdicts(stats->verdicts, VD_ACCEPT));
+	json_object_set_new(object, "sent", verdicts(stats->sent, VD_ACCEPT));
 	json_object_set_new(object, "drops", drops(stats->drops));
 	json_object_set_new(object, "latency_ns", latency(waits));
 	set_numbers(object, stats, NUMBERS, COUNT(NUMBERS));
@@ -178,9 +179,9 @@ static uint64_t get_number(const json_t *object, const char *name)
 	return (uint64_t)json_integer_value(json_object_get(object, name));
 }
 
-static void get_verdicts(const json_t *object, uint64_t *counts)
+static void get_verdicts(const json_t *object, const char *name, uint64_t *counts)
 {
-	const json_t *from = json_object_get(object, "verdicts");
+	const json_t *from = json_object_get(object, name);
 
 	for (unsigned verdict = 0; verdict < VD_VERDICT_COUNT; verdict++)
 		counts[verdict] = get_number(from, vd_stats_verdict_word((enum vd_verdict)verdict));
@@ -242,7 +243,7 @@ static bool get_function(const json_t *object, struct vd_function_stats *stats, 
 					    .packets = get_number(object, "packets"),
 					    .faults = get_number(object, "faults"),
 					    .counter_names = names};
-	get_verdicts(object, stats->verdicts);
+	get_verdicts(object, "verdicts", stats->verdicts);
 	json_object_foreach(counters, name, value) {
 		if (stats->counter_count == VD_ENGINE_COUNTERS_MAX)
 			break;
@@ -269,7 +270,8 @@ int vd_stats_json_read(struct vd_stats_read *read, const json_t *object)
 		const json_t *from = json_array_get(queues, i);
 
 		snapshot->queues[i] = (struct vd_queue_stats){.queue = (unsigned)get_number(from, "queue")};
-		get_verdicts(from, snapshot->queues[i].verdicts);
+		get_verdicts(from, "verdicts", snapshot->queues[i].verdicts);
+		get_verdicts(from, "sent", snapshot->queues[i].sent);
 		get_numbers(from, &snapshot->queues[i], FIRST, COUNT(FIRST));
 		get_numbers(from, &snapshot->queues[i], NUMBERS, COUNT(NUMBERS));
 		get_drops(from, snapshot->queues[i].drops);

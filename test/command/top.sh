@@ -123,6 +123,8 @@ clean_up_screen() {
 	clean_up
 }
 trap clean_up_screen EXIT
+# a server that ends with its last session could be asked for another one while it does
+"${terminal[@]}" new-session -d -s keep 'sleep 600'
 
 # What the screen shows, into $output
 look() {

@@ -352,7 +352,7 @@ static void json_is_read_back(void **state)
 
 		for (; (void *)numbers <= (void *)&stats->on_the_spot; numbers++)
 			*numbers = bytes_random(&random) >> 16;
-		stats->verdicts[VD_NEXT] = 0;
+		stats->verdicts[VD_NEXT] = stats->sent[VD_NEXT] = 0;
 		stats->waiting = (uint32_t)bytes_random(&random);
 		stats->in_flight = (uint32_t)bytes_random(&random);
 		stats->receive_buffer = (uint32_t)bytes_random(&random);
