@@ -9,7 +9,7 @@
 #   make asan ubsan tsan   the same build under a sanitizer, in build/asan ...
 #   make arm64        the tests of what is written for arm64, by a cross compiler
 #   make fuzz         libFuzzer targets, FUZZ_SECONDS=60 each (needs clang)
-#   make install      DESTDIR=, PREFIX=/usr/local, LIBDIR=$(PREFIX)/lib
+#   make install      DESTDIR=, PREFIX=/usr/local, LIBDIR=$(PREFIX)/lib, SYSTEMDUNITDIR=$(PREFIX)/lib/systemd/system
 #   make uninstall    what install put there
 #   make lint         shellcheck, manual pages, headers alone as C11 and C++
 #   make clean        removes build/
@@ -33,6 +33,8 @@ COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
 DOCDIR ?= $(PREFIX)/share/doc/verdict
 DATADIR ?= $(PREFIX)/share/verdict
 FUNCTIONDIR = $(LIBDIR)/verdict/functions
+SYSTEMDUNITDIR ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
 
 CC ?= cc
 CXX ?= c++
@@ -136,13 +138,13 @@ IPQ_PROGRAMS := $(patsubst test/ipq/%.c,$(OUT)/test/ipq/%,$(wildcard test/ipq/*.
 lib: $(LIB_STATIC) $(LIB_SHARED) $(OUT)/libverdict.so $(OUT)/verdict.pc $(IPQ_STATIC) $(IPQ_SHARED) $(OUT)/libipq.so $(OUT)/libipq.pc
 test-programs: $(TESTS) $(TEST_FUNCTIONS) $(IPQ_PROGRAMS)
 bench-programs: $(NET_PROGRAMS) $(MICRO_PROGRAMS)
-all: lib $(OUT)/verdict $(FUNCTIONS) $(NET_PROGRAMS)
+all: lib $(OUT)/verdict $(OUT)/verdict@.service $(FUNCTIONS) $(NET_PROGRAMS)
 
 help:
 	@sed -n '/^# verdict:/,/^$$/s/^# \{0,1\}//p' Makefile
 
 # everything is rebuilt when the flags change
-FLAGS_NOW := $(FUNCTIONDIR) $(CC) $(CXX) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(CXXFLAGS_ALL) $(LDFLAGS_ALL) $(LIB_LIBS) $(TOOL_LIBS) $(JEMALLOC) $(PEER_CFLAGS)
+FLAGS_NOW := $(BINDIR) $(FUNCTIONDIR) $(CC) $(CXX) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(CXXFLAGS_ALL) $(LDFLAGS_ALL) $(LIB_LIBS) $(TOOL_LIBS) $(JEMALLOC) $(PEER_CFLAGS)
 $(OUT)/flags: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(subst ','\'',$(FLAGS_NOW))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(FLAGS_NOW))' > $@
@@ -211,6 +213,9 @@ $(OUT)/verdict: $(TOOL_OBJECTS) $(LIB_STATIC) lib/functions.list
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -Wl,--dynamic-list=lib/functions.list -o $@ $(TOOL_OBJECTS) -Wl,--whole-archive $(LIB_STATIC) -Wl,--no-whole-archive $(LIB_LIBS) $(TOOL_LIBS) $(JEMALLOC)
 
+$(OUT)/verdict@.service: tools/service/verdict@.service.in $(OUT)/flags
+	$(Q)sed 's,@BINDIR@,$(BINDIR),' $< > $@
+
 # stock functions use what a user's function may use, and nothing else
 FUNCTION_LIBS_match := -lpcap
 $(OUT)/functions/%.so: lib/functions/%.c $(OUT)/flags
@@ -269,6 +274,9 @@ $(OUT)/test/unit/test_top: $(TOP_OBJECTS)
 METRICS_OBJECTS := $(call object,$(addprefix tools/,metrics/exposition.c metrics/engine.c stats.c))
 $(OUT)/test/unit/test_metrics: TEST_LIBS = $(METRICS_OBJECTS)
 $(OUT)/test/unit/test_metrics: $(METRICS_OBJECTS)
+PROGRESS_OBJECT := $(call object,tools/service/progress.c)
+$(OUT)/test/unit/test_progress: TEST_LIBS = $(PROGRESS_OBJECT)
+$(OUT)/test/unit/test_progress: $(PROGRESS_OBJECT)
 
 $(OUT)/test/%: $(OUT)/obj/test/%.o $(SUPPORT_OBJECTS) $(LIB_STATIC)
 	@mkdir -p $(@D)
@@ -363,6 +371,8 @@ install: all
 	$(foreach link,$(MAN_LINKS),echo .so man3/$(call link_page,$(link)) | \
 		install -m 644 /dev/stdin $(DESTDIR)$(call man_target,$(call link_name,$(link)));)
 	install -D -m 644 tools/completion/verdict $(DESTDIR)$(COMPLETIONDIR)/verdict
+	install -D -m 644 $(OUT)/verdict@.service $(DESTDIR)$(SYSTEMDUNITDIR)/verdict@.service
+	install -D -m 644 tools/service/verdict.sysusers $(DESTDIR)$(SYSUSERSDIR)/verdict.conf
 	install -D -m 644 README.md $(DESTDIR)$(DOCDIR)/README.md
 	install -D -m 644 tools/verdict.conf.sample $(DESTDIR)$(DOCDIR)/examples/verdict.conf.sample
 	install -D -m 644 tools/grafana/verdict.json $(DESTDIR)$(DATADIR)/grafana/verdict.json
@@ -375,6 +385,7 @@ uninstall:
 	rm -f $(addprefix $(DESTDIR)$(INCLUDEDIR)/verdict/,$(notdir $(PUBLIC_HEADERS)))
 	rm -f $(addprefix $(DESTDIR)$(FUNCTIONDIR)/,$(notdir $(FUNCTIONS)))
 	rm -f $(foreach page,$(MAN_PAGES) $(foreach link,$(MAN_LINKS),$(call link_name,$(link))),$(DESTDIR)$(call man_target,$(page)))
+	rm -f $(DESTDIR)$(SYSTEMDUNITDIR)/verdict@.service $(DESTDIR)$(SYSUSERSDIR)/verdict.conf
 	rm -f $(DESTDIR)$(COMPLETIONDIR)/verdict $(DESTDIR)$(DOCDIR)/README.md \
 		$(DESTDIR)$(DOCDIR)/examples/verdict.conf.sample $(DESTDIR)$(DATADIR)/grafana/verdict.json
 	-rmdir $(DESTDIR)$(DATADIR)/grafana $(DESTDIR)$(DATADIR) $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(INCLUDEDIR)/verdict $(DESTDIR)$(FUNCTIONDIR) $(DESTDIR)$(LIBDIR)/verdict $(DESTDIR)$(DOCDIR) \

@@ -90,7 +90,7 @@ static void make(const struct vd_settings *settings)
 {
 	struct vd_engine *engine;
 
-	assert_int_equal(vd_settings_engine(settings, NULL, &engine, &error), 0);
+	assert_int_equal(vd_settings_engine(settings, NULL, NULL, &engine, &error), 0);
 }
 
 static void say(enum vd_key key, const char *text)

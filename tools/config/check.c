@@ -2,6 +2,7 @@
 /*
  * verdict check: whether `verdict run --config FILE` would take the file. Opens nothing in the kernel; functions are loaded, and
  * those with a mere name are opened and closed again, since what comes with verdict does nothing in that but read its arguments.
+ * With --self-test all are opened, and see a packet.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,35 +12,41 @@
 #include "tools/commands.h"
 #include "tools/config/config.h"
 #include "tools/options.h"
+#include "tools/service/selftest.h"
 #include "tools/privileges/privileges.h"
 
 static const char HELP[] =
-	"usage: verdict check FILE\n"
+	"usage: verdict check [--self-test] FILE\n"
 	"\n"
 	"Reads a configuration file as `verdict run --config FILE` does, and says whether it is in order, or what is wrong with\n"
 	"it and in which line. Reads no queue, and needs no privileges. Functions are looked for and loaded; those that come\n"
 	"with verdict are also asked whether they take their arguments.\n"
 	"\n"
+	"  --self-test           also open every function, files too, and have them decide on a test packet, in a process of\n"
+	"                        its own; what opening needs is needed here as well\n"
 	"  --help\n"
 	"\n"
 	"examples\n"
 	"  verdict check /etc/verdict/verdict.conf\n"
-	"  verdict check new.conf && mv new.conf /etc/verdict/verdict.conf\n"
+	"  verdict check --self-test new.conf && mv new.conf /etc/verdict/verdict.conf\n"
 	"\n"
 	"exit status: 0 it is in order, 1 out of memory, 2 it is not in order, or wrong usage. More in verdict-check(1) and\n"
 	"verdict.conf(5).\n";
 
 static const struct option OPTIONS[] = {
+	{"self-test", no_argument, NULL, 's'},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0},
 };
 
 static bool read_option(void *argument, int option, const char *text)
 {
-	(void)argument;
-	(void)option;
+	bool *has_self_test = argument;
+
+	(void)option; /* the only one */
 	(void)text;
-	return false; /* there is none */
+	*has_self_test = true;
+	return true;
 }
 
 /* A file may do anything when it is opened. */
@@ -63,7 +70,7 @@ static int try_functions(const struct vd_settings *settings, struct vd_error *er
 }
 
 /* Returns the exit code. */
-static int check(struct vd_config *config, const char *path)
+static int check(struct vd_config *config, const char *path, bool has_self_test)
 {
 	const struct vd_settings *settings = &config->settings;
 	struct vd_privileges privileges;
@@ -80,10 +87,12 @@ static int check(struct vd_config *config, const char *path)
 	if (!result)
 		result = vd_settings_check(settings, &error);
 	if (!result)
-		result = vd_settings_engine(settings, NULL, &engine, &error);
+		result = vd_settings_engine(settings, NULL, NULL, &engine, &error);
 	if (!result)
 		result = try_functions(settings, &error);
 	vd_engine_destroy(engine);
+	if (!result && has_self_test)
+		result = vd_selftest(settings, &error);
 	if (result) {
 		fprintf(stderr, "verdict: %s\n", error.text);
 		return EXIT_USAGE;
@@ -95,7 +104,8 @@ static int check(struct vd_config *config, const char *path)
 
 int verdict_check(int argc, char **argv)
 {
-	int result = vd_options_read("check", HELP, "h", OPTIONS, read_option, NULL, argc, argv);
+	bool has_self_test = false;
+	int result = vd_options_read("check", HELP, "h", OPTIONS, read_option, &has_self_test, argc, argv);
 	struct vd_config *config;
 
 	if (result)
@@ -112,7 +122,7 @@ int verdict_check(int argc, char **argv)
 		fprintf(stderr, "verdict: out of memory\n");
 		return 1;
 	}
-	result = check(config, argv[optind]);
+	result = check(config, argv[optind], has_self_test);
 	vd_config_fini(config);
 	free(config);
 	return result;

@@ -50,6 +50,7 @@ static const struct about {
 	[VD_KEY_FOR] = {"for", TIME, 1, 1u << 30, "s", 1000000},
 	[VD_KEY_PACKETS] = {"packets", NUMBER, 1, INT64_MAX},
 	[VD_KEY_STATS] = {"stats", STATS},
+	[VD_KEY_SUPERVISE] = {"supervise", SWITCH},
 	[VD_KEY_LOG] = {"log", LOG},
 	[VD_KEY_LOG_TO] = {"log-to", LOG_TO},
 	[VD_KEY_LOG_RATE] = {"log-rate", NUMBER, 0, VD_SETTINGS_LOG_RATE_MAX},

@@ -41,6 +41,7 @@ enum vd_key {
 	VD_KEY_FOR,
 	VD_KEY_PACKETS,
 	VD_KEY_STATS,
+	VD_KEY_SUPERVISE,
 	VD_KEY_LOG,
 	VD_KEY_LOG_TO,
 	VD_KEY_LOG_RATE,
@@ -111,12 +112,18 @@ void vd_settings_overlay(struct vd_settings *settings, const struct vd_settings 
 /* Whether settings go together, as far as each of them does not show it. 0, or -EINVAL with where the second one was written. */
 int vd_settings_check(const struct vd_settings *settings, struct vd_error *error);
 
+/* Sockets that are bound to queues already: the one to go on with, which is the engine's from here on; -1: there is none. */
+struct vd_settings_sockets {
+	int (*take)(void *argument, unsigned queue);
+	void *argument;
+};
+
 /*
  * An engine with these queues and functions, that does not run yet and has asked nothing of the kernel's queues. The sentence
  * begins with where the setting is that was refused. Of `calls` it takes `log` and `ready` with their arguments; or NULL.
- * *engine is NULL on failure.
+ * `sockets` NULL: all queues are to be bound. *engine is NULL on failure.
  */
-int vd_settings_engine(const struct vd_settings *settings, const struct vd_engine_options *calls, struct vd_engine **engine,
-		       struct vd_error *error);
+int vd_settings_engine(const struct vd_settings *settings, const struct vd_engine_options *calls,
+		       const struct vd_settings_sockets *sockets, struct vd_engine **engine, struct vd_error *error);
 
 #endif

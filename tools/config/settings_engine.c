@@ -53,8 +53,10 @@ static int create(const struct vd_settings *settings, const struct vd_engine_opt
 	return result == -EINVAL && list->is_given ? vd_origin_prefix(error, &list->origin, result) : result;
 }
 
-static int add_queue(struct vd_engine *engine, const struct vd_queue_setting *queue, struct vd_error *error)
+static int add_queue(struct vd_engine *engine, const struct vd_queue_setting *queue, const struct vd_settings_sockets *sockets,
+		     struct vd_error *error)
 {
+	int descriptor = sockets ? sockets->take(sockets->argument, queue->queue) : -1;
 	const struct vd_setting *own = queue->own;
 	struct vd_queue_options options;
 
@@ -69,11 +71,12 @@ static int add_queue(struct vd_engine *engine, const struct vd_queue_setting *qu
 		options.fail_open = own[VD_KEY_FAIL_OPEN].number;
 	if (own[VD_KEY_ON_FAULT].is_given)
 		options.fault_verdict = (enum vd_verdict)own[VD_KEY_ON_FAULT].number;
-	return vd_engine_add_queue_with(engine, queue->queue, &options, error);
+	return descriptor < 0 ? vd_engine_add_queue_with(engine, queue->queue, &options, error) :
+				vd_engine_add_queue_socket(engine, queue->queue, &options, descriptor, error);
 }
 
-int vd_settings_engine(const struct vd_settings *settings, const struct vd_engine_options *calls, struct vd_engine **engine,
-		       struct vd_error *error)
+int vd_settings_engine(const struct vd_settings *settings, const struct vd_engine_options *calls,
+		       const struct vd_settings_sockets *sockets, struct vd_engine **engine, struct vd_error *error)
 {
 	const struct vd_origin *origin = NULL;
 	int result = create(settings, calls, engine, error);
@@ -82,7 +85,7 @@ int vd_settings_engine(const struct vd_settings *settings, const struct vd_engin
 		return result;
 	for (unsigned i = 0; i < settings->queue_count && !result; i++) {
 		origin = &settings->queues[i].origin;
-		result = add_queue(*engine, &settings->queues[i], error);
+		result = add_queue(*engine, &settings->queues[i], sockets, error);
 	}
 	for (unsigned i = 0; i < settings->function_count && !result; i++) {
 		origin = &settings->functions[i].origin;

@@ -14,6 +14,9 @@
 #include "tools/commands.h"
 #include "tools/log/log.h"
 
+/* How long an engine without a supervisor may take to settle its queues. */
+#define ALONE_NS ((uint64_t)10000000000u)
+
 void vd_daemon_say(void *unused, const char *line)
 {
 	(void)unused;
@@ -66,6 +69,7 @@ int vd_daemon_reload(struct vd_daemon *daemon, struct vd_error *error)
 	int result;
 
 	pthread_mutex_lock(&daemon->reloading);
+	vd_service_reloading(daemon->service);
 	if (daemon->reload) {
 		vd_privileges_raise(&daemon->privileges); /* queues are bound and given back */
 		result = daemon->reload(daemon->reload_argument, error);
@@ -74,6 +78,7 @@ int vd_daemon_reload(struct vd_daemon *daemon, struct vd_error *error)
 		result = -ENOENT;
 		snprintf(error->text, sizeof error->text, "there is no file to read again: it runs without --config");
 	}
+	vd_service_reloaded(daemon->service, daemon->engine);
 	say_how_it_went(result, error);
 	vd_metrics_count_reload(daemon->metrics, !result);
 	pthread_mutex_unlock(&daemon->reloading);
@@ -131,16 +136,23 @@ static void warn(void *unused, const char *line)
 	vd_log_say(VD_LOG_WARNING, line);
 }
 
-/* It sends to the queues' sockets. */
-static void stop(struct vd_daemon *daemon)
+/* It sends to the queues' sockets. `leaves`: they are not settled, but left to a successor. */
+static void stop(struct vd_daemon *daemon, bool leaves)
 {
+	if (!daemon->has_stopped)
+		vd_service_stopping(daemon->service);
+	daemon->has_stopped = true;
+	daemon->leaves = leaves;
 	vd_privileges_raise(&daemon->privileges);
-	vd_engine_stop(daemon->engine);
+	if (leaves)
+		vd_engine_leave(daemon->engine);
+	else
+		vd_engine_stop(daemon->engine);
 	vd_privileges_lower(&daemon->privileges);
 }
 
 /* A second request to stop, while the first is still being served: somebody does not want to wait. */
-static void take_signal(struct vd_daemon *daemon, int signals, bool *has_stopped)
+static void take_signal(struct vd_daemon *daemon, int signals)
 {
 	struct signalfd_siginfo info;
 
@@ -149,17 +161,30 @@ static void take_signal(struct vd_daemon *daemon, int signals, bool *has_stopped
 	if (info.ssi_signo == SIGHUP && daemon->reload) {
 		if (!vd_privileges_are_settled(&daemon->privileges)) /* a thread from now would keep them */
 			vd_daemon_say(NULL, "not reloaded: it is starting, and has just read the file");
-		else if (!*has_stopped)
+		else if (!daemon->has_stopped)
 			reload_by_signal(daemon);
 		return;
 	}
-	if (*has_stopped) {
+	if (daemon->has_stopped) {
 		vd_daemon_say(NULL, "stopped a second time before all packets were answered: leaving now, the kernel drops them");
 		vd_control_remove(daemon->control);
 		_exit(1);
 	}
-	*has_stopped = true;
-	stop(daemon);
+	stop(daemon, info.ssi_signo == SIGTERM && vd_service_keeps_queues(daemon->service));
+}
+
+/* Nobody would start it again, nor end it. */
+static void lose_supervisor(struct vd_daemon *daemon)
+{
+	vd_daemon_say(NULL, "the supervisor is gone: settling the queues and ending");
+	daemon->deadline_ns = vd_clock_ns() + ALONE_NS;
+	if (!daemon->has_stopped)
+		stop(daemon, false);
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
 }
 
 /* Without it packets are decided all the same. */
@@ -180,31 +205,34 @@ static int sooner(int timeout, int other)
 
 static void wait_until_ended(struct vd_daemon *daemon, int signals)
 {
-	struct pollfd pollfds[6] = {{.fd = daemon->ended, .events = POLLIN}, {.fd = signals, .events = POLLIN},
+	struct pollfd pollfds[7] = {{.fd = daemon->ended, .events = POLLIN}, {.fd = signals, .events = POLLIN},
 				    {.fd = vd_log_descriptor(), .events = POLLIN},
 				    {.fd = daemon->privileges.asked, .events = POLLIN},
 				    {.fd = daemon->privileges.refusals[0], .events = POLLIN},
-				    {.fd = daemon->metrics ? vd_metrics_descriptor(daemon->metrics) : -1, .events = POLLIN}};
+				    {.fd = daemon->metrics ? vd_metrics_descriptor(daemon->metrics) : -1, .events = POLLIN},
+				    {.fd = daemon->service->supervisor}};
 	bool shows = daemon->stats == VD_STATS_JSON ||
 		     (daemon->stats == VD_STATS_TEXT && (daemon->stats_are_asked_for || isatty(STDOUT_FILENO)));
 	uint64_t start = vd_clock_ns(), next = start + 1000000000u;
 	uint64_t end = daemon->seconds ? start + daemon->seconds * 1000000000u : UINT64_MAX;
-	bool has_stopped = false;
 	bool has_control = vd_privileges_are_settled(&daemon->privileges) && start_control(daemon);
 
+	daemon->deadline_ns = UINT64_MAX;
 	for (;;) {
-		uint64_t now = vd_clock_ns(), until = shows && next < end ? next : end;
-		int timeout = until == UINT64_MAX ? -1 : until > now ? (int)((until - now) / 1000000u + 1) : 0;
+		uint64_t now = vd_clock_ns(), until = earlier(shows ? next : UINT64_MAX, end);
+		int timeout;
 
+		until = earlier(until, earlier(daemon->deadline_ns, vd_service_tick(daemon->service, daemon->engine, now)));
+		timeout = until == UINT64_MAX ? -1 : until > now ? (int)((until - now) / 1000000u + 1) : 0;
 		timeout = timeout > 1000000 ? 1000000 : timeout;
-		poll(pollfds, 6, sooner(timeout, daemon->metrics ? vd_metrics_timeout_ms(daemon->metrics) : -1));
+		poll(pollfds, 7, sooner(timeout, daemon->metrics ? vd_metrics_timeout_ms(daemon->metrics) : -1));
 		if (daemon->metrics)
 			vd_metrics_serve(daemon->metrics);
 		now = vd_clock_ns();
 		if (pollfds[0].revents)
 			return;
 		if (pollfds[1].revents)
-			take_signal(daemon, signals, &has_stopped);
+			take_signal(daemon, signals);
 		if (pollfds[2].revents)
 			vd_log_tick();
 		if (pollfds[3].revents)
@@ -213,8 +241,17 @@ static void wait_until_ended(struct vd_daemon *daemon, int signals)
 			has_control = start_control(daemon);
 		if (pollfds[4].revents)
 			vd_privileges_say_refused(&daemon->privileges, warn);
+		if (pollfds[6].revents) {
+			pollfds[6].fd = -1;
+			lose_supervisor(daemon);
+		}
+		if (now >= daemon->deadline_ns) {
+			vd_daemon_say(NULL, "the engine does not come to its end: leaving now, the kernel drops what is not answered");
+			vd_control_remove(daemon->control);
+			_exit(1);
+		}
 		if (now >= end) {
-			stop(daemon);
+			stop(daemon, false);
 			end = UINT64_MAX;
 		}
 		if (shows && now >= next) {
@@ -252,6 +289,8 @@ int vd_daemon_run(struct vd_daemon *daemon)
 	join_reloader(daemon);
 	vd_privileges_say_refused(&daemon->privileges, warn);
 	pthread_mutex_destroy(&daemon->reloading);
+	if (!daemon->leaves)
+		vd_service_forget_queues(daemon->service);
 	close(signals);
 	close(daemon->ended);
 	if (daemon->result) {

@@ -13,6 +13,7 @@
 #include "tools/control/control.h"
 #include "tools/metrics/metrics.h"
 #include "tools/privileges/privileges.h"
+#include "tools/service/service.h"
 #include "tools/stats.h"
 
 struct vd_daemon {
@@ -23,6 +24,7 @@ struct vd_daemon {
 	bool stats_are_asked_for; /* each second, also where nobody looks on */
 	int (*reload)(void *argument, struct vd_error *error); /* for vd_daemon_reload(); NULL: SIGHUP ends it */
 	void *reload_argument;
+	struct vd_service *service;
 	struct vd_control *control; /* NULL: there is no control socket */
 
 	struct vd_metrics *metrics; /* NULL: none are shown */
@@ -32,6 +34,9 @@ struct vd_daemon {
 	int result;
 	uint64_t start_ns;
 	int ended; /* an eventfd: the engine's thread has come to its end */
+	bool has_stopped; /* the end has begun: */
+	bool leaves;	  /* of this process, not of the queues */
+	uint64_t deadline_ns; /* when nobody waits any more for the engine to come to its end */
 	struct vd_snapshot snapshots[2];
 	pthread_mutex_t reloading;
 	pthread_t reloader; /* for SIGHUP */

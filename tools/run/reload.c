@@ -8,7 +8,7 @@
 #include "engine/error.h"
 
 /* What the program itself has made of these lasts as long as it runs; the engine knows its own. */
-static const enum vd_key LASTING[] = {VD_KEY_FOR, VD_KEY_STATS, VD_KEY_METRICS, VD_KEY_LOG, VD_KEY_LOG_TO, VD_KEY_LOG_RATE,
+static const enum vd_key LASTING[] = {VD_KEY_FOR, VD_KEY_STATS, VD_KEY_SUPERVISE, VD_KEY_METRICS, VD_KEY_LOG, VD_KEY_LOG_TO, VD_KEY_LOG_RATE,
 				      VD_KEY_USER, VD_KEY_SECCOMP, VD_KEY_SECCOMP_ALLOW, VD_KEY_CONTROL, VD_KEY_CONTROL_MODE};
 
 static void free_config(struct vd_config *config)
@@ -86,7 +86,7 @@ int vd_source_reload(struct vd_source *source, struct vd_engine *engine, void (*
 		return result;
 	result = check_lasting(&source->config->settings, &config->settings, error);
 	if (!result)
-		result = vd_settings_engine(&config->settings, &calls, &next, error);
+		result = vd_settings_engine(&config->settings, &calls, NULL, &next, error);
 	if (!result)
 		result = vd_engine_reload(engine, next, error);
 	vd_engine_destroy(next);

@@ -12,12 +12,15 @@
 #include "tools/run/control.h"
 #include "tools/run/daemon.h"
 #include "tools/run/reload.h"
+#include "tools/service/selftest.h"
+#include "tools/service/supervisor.h"
 
 struct run {
 	struct vd_source source;
 	struct vd_error error;
 	struct vd_daemon daemon;
 	struct vd_daemon_answers answers;
+	struct vd_service service;
 };
 
 static const char HELP[] =
@@ -60,6 +63,8 @@ static const char HELP[] =
 	"until when, and what to show\n"
 	"  --for TIME            stop by itself after this time, in seconds or as in 10min\n"
 	"  --packets N           stop by itself after N packets\n"
+	"  --supervise           read the queues in a second process, and start it again when it dies: verdict-service(7)\n"
+	"  --no-supervise        in this one, whatever the file says\n"
 	"  --stats FORM          text, json or none (text; a line each second only on a terminal)\n"
 	"  --control NAME|PATH   be seen from outside: `verdict stats NAME` and `verdict top NAME` (not)\n"
 	"  --control-mode MODE   who may: the mode of that socket (0600)\n"
@@ -79,7 +84,7 @@ static const char HELP[] =
 	"exit status: 0 stopped as asked, 1 an error, 2 wrong usage. More in verdict-run(1) and verdict-functions(7).\n";
 
 /* An option that is a key of the file as well is that key, and OPTION_KEY. */
-enum { OPTION_QUEUE = 256, OPTION_FUNCTION, OPTION_CONFIG, OPTION_NO_GSO, OPTION_NO_FAIL_OPEN, OPTION_KEY };
+enum { OPTION_QUEUE = 256, OPTION_FUNCTION, OPTION_CONFIG, OPTION_NO_GSO, OPTION_NO_FAIL_OPEN, OPTION_NO_SUPERVISE, OPTION_KEY };
 
 static const struct option OPTIONS[] = {
 	{"config", required_argument, NULL, OPTION_CONFIG},
@@ -113,6 +118,8 @@ static const struct option OPTIONS[] = {
 	{"control-mode", required_argument, NULL, OPTION_KEY + VD_KEY_CONTROL_MODE},
 	{"for", required_argument, NULL, OPTION_KEY + VD_KEY_FOR},
 	{"packets", required_argument, NULL, OPTION_KEY + VD_KEY_PACKETS},
+	{"supervise", no_argument, NULL, OPTION_KEY + VD_KEY_SUPERVISE},
+	{"no-supervise", no_argument, NULL, OPTION_NO_SUPERVISE},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0},
 };
@@ -147,6 +154,9 @@ static bool read_option(void *argument, int option, const char *text)
 		break;
 	case OPTION_NO_FAIL_OPEN:
 		result = read_key(run, VD_KEY_FAIL_OPEN, "no");
+		break;
+	case OPTION_NO_SUPERVISE:
+		result = read_key(run, VD_KEY_SUPERVISE, "no");
 		break;
 	default:
 		result = read_key(run, (enum vd_key)(option - OPTION_KEY), text);
@@ -219,21 +229,43 @@ static int open_doors(struct run *run)
 	return result ? 1 : 0;
 }
 
+/* First what is given up: a manager is told that it is ready when it is. */
+static int ready(void *argument)
+{
+	struct run *run = argument;
+	int result = vd_privileges_ready(&run->daemon.privileges);
+
+	if (!result)
+		vd_service_ready(&run->service, run->daemon.engine);
+	return result;
+}
+
+static int take_socket(void *argument, unsigned queue)
+{
+	return vd_service_take_socket(&((struct run *)argument)->service, queue);
+}
+
 /* Everything that can be refused before a queue is bound. Returns the exit code. */
 static int prepare(struct run *run)
 {
 	const struct vd_settings *settings = &run->source.config->settings;
 	const struct vd_setting *general = settings->general;
 	struct vd_daemon *daemon = &run->daemon;
-	struct vd_engine_options calls = {.log = vd_log_take, .ready = vd_privileges_ready, .ready_argument = &daemon->privileges};
+	struct vd_engine_options calls = {.log = vd_log_take, .ready = ready, .ready_argument = run};
+	const struct vd_settings_sockets sockets = {.take = take_socket, .argument = run};
 	int result = open_log(settings, &run->error);
 
+	daemon->service = &run->service;
 	if (!result)
 		result = vd_privileges_init(&daemon->privileges, settings, &run->error);
 	if (!result)
 		result = vd_privileges_check(&daemon->privileges, vd_log_take, &run->error);
-	if (!result)
-		result = vd_settings_engine(settings, &calls, &daemon->engine, &run->error);
+	if (!result && run->service.has_manager) /* who starts it again does not look on */
+		result = vd_selftest(settings, &run->error);
+	if (!result) {
+		vd_service_choose_sockets(&run->service, settings, vd_log_take);
+		result = vd_settings_engine(settings, &calls, &sockets, &daemon->engine, &run->error);
+	}
 	if (result) {
 		vd_daemon_say(NULL, run->error.text);
 		return vd_daemon_exit_code(result);
@@ -248,9 +280,39 @@ static int prepare(struct run *run)
 	return open_doors(run);
 }
 
+/* A manager that is there does the same. */
+static bool supervises(const struct run *run)
+{
+	const struct vd_setting *supervise = &run->source.config->settings.general[VD_KEY_SUPERVISE];
+
+	if (!supervise->is_given || !supervise->number)
+		return false;
+	if (run->service.has_manager && run->service.supervisor < 0)
+		vd_log_take(NULL, "note: supervise is left to the service manager that started this process");
+	return !run->service.has_manager;
+}
+
+/* It has the log of the settings; what else they say is the engine's, which reads them itself. */
+static int prepare_to_supervise(struct run *run)
+{
+	int result = open_log(&run->source.config->settings, &run->error);
+
+	if (result)
+		vd_daemon_say(NULL, run->error.text);
+	return result ? vd_daemon_exit_code(result) : 0;
+}
+
+static int work(struct run *run)
+{
+	int result = prepare(run);
+
+	return result ? result : vd_daemon_run(&run->daemon);
+}
+
 int verdict_run(int argc, char **argv)
 {
 	struct run *run = calloc(1, sizeof *run);
+	bool is_supervisor = false;
 	int result;
 
 	if (!run) {
@@ -258,17 +320,21 @@ int verdict_run(int argc, char **argv)
 		return 1;
 	}
 	run->daemon.privileges = (struct vd_privileges){.asked = -1, .refusals = {-1, -1}};
+	vd_service_open(&run->service, vd_log_take);
 	result = read_options(run, argc, argv);
-	if (!result)
-		result = prepare(run);
-	if (!result)
-		result = vd_daemon_run(&run->daemon);
+	if (!result) {
+		is_supervisor = supervises(run);
+		result = is_supervisor ? prepare_to_supervise(run) : work(run);
+	}
 	vd_control_close(run->daemon.control);
 	vd_metrics_close(run->daemon.metrics);
 	vd_engine_destroy(run->daemon.engine);
-	vd_log_close();
+	vd_service_close(&run->service);
 	vd_privileges_fini(&run->daemon.privileges);
 	vd_source_fini(&run->source);
 	free(run);
+	if (is_supervisor && !result)
+		result = vd_supervisor_run(argc, argv);
+	vd_log_close();
 	return result < 0 ? 0 : result;
 }
