@@ -21,6 +21,7 @@ verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
 build=$(dirname "$verdict")
 top=$PWD
 export VERDICT_FUNCTION_PATH=$build/functions
+test_functions=$build/test/functions
 queues=/proc/net/netfilter/nfnetlink_queue
 unset TMPDIR
 cd "$scratch" || exit 1
@@ -147,6 +148,14 @@ expect_sentence run 1 "there is no stock function 'other'" "the command line's o
 if printf '%s' "$output" | grep -q 'verdict.conf'; then not_ok "none"; show_output; else ok "none"; fi
 expect_sentence check 2 "check needs a file to read: verdict check FILE" "check without a file"
 expect_sentence check 2 "check reads one file at a time, not 'b' as well" "check with two files" a b
+if [ -e "$test_functions/crash.so" ]; then
+	printf 'queue 0; function "%s:53"; function accept\n' "$test_functions/crash.so" >"$scratch/crash.conf"
+	expect_exit 0 "a file that is a function is not opened" "$verdict" check "$scratch/crash.conf"
+	expect_sentence check 2 'a function crashed on a test packet' "--self-test has it decide" --self-test "$scratch/crash.conf"
+	printf 'queue 0; function "%s:54"; function accept\n' "$test_functions/crash.so" >"$scratch/crash.conf"
+	expect_exit 0 "and says when that went well" "$verdict" check --self-test "$scratch/crash.conf"
+	expect_kept ': in order: 1 queue, 2 functions$' "as ever"
+fi
 
 # ---- what is in order ----
 
@@ -306,7 +315,6 @@ ended
 expect_exit 0 "--function replaces the functions" grep -q '"functions":\[{"function":"accept",' out
 
 # verdicts: on faults, and by default
-test_functions=$build/test/functions
 iptables-legacy -w -A OUTPUT -p udp --dport 9000 -j NFQUEUE --queue-num 0
 iptables-legacy -w -A OUTPUT -p udp --dport 9001 -j NFQUEUE --queue-num 1
 is_empty() {

@@ -45,7 +45,7 @@ if [ "$failed" -ne 0 ]; then finish; fi
 
 for file in bin/verdict bin/ipq-compat bin/verdict-trace lib/libverdict.a lib/libverdict.so lib/libverdict.so.0 lib/pkgconfig/verdict.pc include/verdict/engine.h \
 	include/verdict/function.h include/verdict/packet.h lib/verdict/functions/accept.so lib/verdict/functions/match.so \
-	share/bash-completion/completions/verdict share/doc/verdict/README.md \
+	share/bash-completion/completions/verdict share/doc/verdict/README.md lib/systemd/system/verdict@.service lib/sysusers.d/verdict.conf \
 	share/doc/verdict/examples/verdict.conf.sample share/verdict/grafana/verdict.json; do
 	expect_file "$prefix/$file" "$file"
 done
@@ -193,6 +193,10 @@ for name in ipq_destroy_handle ipq_get_packet ipq_get_msgerr ipq_set_vwmark ipq_
 done
 expect_exit 0 "the completion can be read by bash" bash -n "$prefix/share/bash-completion/completions/verdict"
 
+# ---- the unit ----
+
+expect_output '^ExecStart=/usr/bin/verdict run ' "the unit starts what is installed" cat "$prefix/lib/systemd/system/verdict@.service"
+
 # ---- uninstall ----
 
 expect_exit 0 "make install a second time" make_here install
@@ -209,6 +213,7 @@ here=$scratch/elsewhere
 expect_exit 0 "with directories of one's own" make_here install DESTDIR= PREFIX="$here" LIBDIR="$here/lib/x86_64-linux-gnu"
 expect_file "$here/lib/x86_64-linux-gnu/verdict/functions/accept.so" "functions go there"
 expect_exit 0 "the program finds them" env -u VERDICT_FUNCTION_PATH "$here/bin/verdict" replay "$scratch/none.pcap" --function accept
+expect_output "^ExecStart=$here/bin/verdict run " "so does the unit" cat "$here/lib/systemd/system/verdict@.service"
 expect_output "$here/lib/x86_64-linux-gnu" "pkg-config too" env PKG_CONFIG_SYSROOT_DIR= \
 	PKG_CONFIG_PATH="$here/lib/x86_64-linux-gnu/pkgconfig" pkg-config --libs verdict
 expect_exit 0 "uninstalls the same" make_here uninstall DESTDIR= PREFIX="$here" LIBDIR="$here/lib/x86_64-linux-gnu"

@@ -253,7 +253,7 @@ static void keys_and_options_come_to_the_same(void **state)
 		make(&config.settings);
 		assert_memory_equal(&by_key, &made.options, sizeof by_key);
 	}
-	read_good("queue 0; netns blue; cpu 0-2,5; for 2min; stats json; log json; log-to stderr; log-rate 0;"
+	read_good("queue 0; netns blue; cpu 0-2,5; for 2min; stats json; log json; log-to stderr; log-rate 0; supervise yes;"
 		  "user a:b; seccomp no; seccomp-allow [ socket, connect ];"
 		  "control a.b; control-mode 0640");
 	make(&config.settings);
@@ -268,6 +268,7 @@ static void keys_and_options_come_to_the_same(void **state)
 	assert_string_equal(config.settings.general[VD_KEY_SECCOMP_ALLOW].text, "socket,connect");
 	assert_int_equal(config.settings.general[VD_KEY_LOG].number, VD_LOG_JSON);
 	assert_int_equal(config.settings.general[VD_KEY_LOG_TO].number, VD_LOG_STDERR);
+	assert_int_equal(config.settings.general[VD_KEY_SUPERVISE].number, true);
 	assert_true(config.settings.general[VD_KEY_LOG_RATE].is_given);
 	assert_int_equal(config.settings.general[VD_KEY_LOG_RATE].number, 0);
 }
