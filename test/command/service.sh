@@ -54,6 +54,7 @@ if [ ! -e "$test_functions/crash.so" ]; then
 fi
 
 mkfifo "$scratch/commands"
+chmod 711 "$scratch" # whoever the program becomes can reach its manager
 
 # manage WATCHDOG-SECONDS [NAME=KIND ...] -- OPTION...: a manager with `verdict run`; $manager, $log; $scratch/out, $scratch/err
 manage() {
@@ -259,6 +260,22 @@ if [ "$(owner 8)" = "$owner_before" ]; then ok "the queue that came goes on"; el
 tell stop INT
 managed
 expect_no_log 'discards' "and nothing is left with the manager"
+
+# ---- with what is left of privileges ----
+
+manage 3 -- --queue 7 --user nobody --seccomp yes --function accept --stats none
+expect_log 1 'says READY=1' "who has given up privileges is ready"
+expect_log 2 'WATCHDOG=1' "feeds the watchdog"
+owner_before=$(owner 7)
+tell restart TERM
+expect_log 2 'says READY=1' "leaves its queue"
+tell restart KILL
+expect_log 3 'says READY=1' "and loses it not"
+if [ "$(owner 7)" = "$owner_before" ]; then ok "it is the same socket all the time"; else not_ok "it is the same socket all the time"; fi
+tell stop INT
+managed
+expect_log 1 'forgets queue-7$' "it is given back at the end"
+if grep -q refused "$scratch/err"; then not_ok "no system call of it is refused"; show_logs; else ok "no system call of it is refused"; fi
 
 # ---- two namespaces ----
 

@@ -186,6 +186,12 @@ ended
 expect_errors 1 'does not come to its end: leaving now' "so does one that hangs"
 nothing_is_left "nothing is left"
 
+supervise "$verdict" --queue 7 --user nobody --function accept
+restarted "an engine of another user is started again" USR2 "$supervisor"
+kill -KILL "$supervisor"
+ended
+nothing_is_left "and ends with its supervisor"
+
 background "$verdict" run --queue 7 >"$scratch/out" 2>"$scratch/err"
 first=$child
 wait_until 20 grep -q . "$queues"

@@ -27,6 +27,7 @@ address = log_path + '.notify'
 
 notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 notify.bind(address)
+os.chmod(address, 0o666)
 notify.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
 notify.setblocking(False)
 commands = os.open(commands_path, os.O_RDWR | os.O_NONBLOCK)
