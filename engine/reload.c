@@ -12,6 +12,7 @@
  * Up to 3 everything can be undone; from 4 on nothing can fail.
  */
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "engine/clock.h"
@@ -46,6 +47,7 @@ struct reload {
 	bool has_lane[VD_ENGINE_QUEUES_MAX]; /* by index: before and after */
 	unsigned lane_limit;		     /* above all indices */
 	unsigned held;			     /* of removed, then of kept */
+	int opened;			     /* what opening the functions returned */
 };
 
 /* ---- what it comes to ---- */
@@ -262,6 +264,32 @@ static void settle_settings(struct reload *reload, bool is_undone)
 
 /* ---- the steps ---- */
 
+/*
+ * Functions open in a thread of their own with less of the CPU than those that packets wait for, where there is not enough: a large
+ * table takes milliseconds to be made.
+ */
+#define NICE 10
+
+static void *open_quietly(void *argument)
+{
+	struct reload *reload = argument;
+
+	setpriority(PRIO_PROCESS, 0, NICE); /* of this thread */
+	reload->opened = vd_open_functions(reload->engine, reload->next->chain, reload->lane_limit, reload->error);
+	return NULL;
+}
+
+static int open_functions(struct reload *reload)
+{
+	pthread_t thread;
+	int result = pthread_create(&thread, NULL, open_quietly, reload);
+
+	if (result)
+		return vd_error_set(reload->error, -result, "no thread can be made for it");
+	pthread_join(thread, NULL);
+	return reload->opened;
+}
+
 static void let_all_go(struct reload *reload)
 {
 	while (reload->held) {
@@ -445,7 +473,7 @@ static int change(struct reload *reload)
 	sort_lanes(reload);
 	result = choose_indices(reload);
 	if (!result)
-		result = vd_open_functions(engine, next->chain, reload->lane_limit, reload->error);
+		result = open_functions(reload);
 	if (result)
 		return result;
 	result = keep_names(reload) || vd_chain_follow(reload->before->chain, next->chain) ? -ENOMEM : 0;
