@@ -10,6 +10,7 @@ int verdict_run(int argc, char **argv);
 int verdict_replay(int argc, char **argv);
 int verdict_check(int argc, char **argv);
 int verdict_rules(int argc, char **argv);
+int verdict_reload(int argc, char **argv);
 int verdict_stats(int argc, char **argv);
 int verdict_top(int argc, char **argv);
 int verdict_doctor(int argc, char **argv);

@@ -19,6 +19,7 @@ static const struct {
 	{"replay", verdict_replay, "run the same functions over a capture"},
 	{"check", verdict_check, "say whether a configuration file is in order, and where it is not"},
 	{"rules", verdict_rules, "print the firewall rules that send packets to the queues, or set them"},
+	{"reload", verdict_reload, "have a running verdict read its configuration again"},
 	{"stats", verdict_stats, "print what a running verdict has counted"},
 	{"top", verdict_top, "watch a running verdict on the terminal"},
 	{"doctor", verdict_doctor, "say what the kernel can do, who owns which queue, and what is wrong"},

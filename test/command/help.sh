@@ -12,9 +12,13 @@ cd "$(dirname "$0")/../.." || exit 1
 verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
 man=tools/man
 
-# the file that reads a command's options; tools/check is a script, and tools/stats.c what several commands share
+# the file that reads a command's options
 source_of() {
-	if [ "$1" = check ]; then echo tools/config/check.c; elif [ "$1" = stats ]; then echo tools/control/stats.c; elif [ -d "tools/$1" ]; then echo "tools/$1/$1.c"; else echo "tools/$1.c"; fi
+	case $1 in
+	check) echo tools/config/check.c ;;
+	reload | stats) echo "tools/control/$1.c" ;;
+	*) if [ -d "tools/$1" ]; then echo "tools/$1/$1.c"; else echo "tools/$1.c"; fi ;;
+	esac
 }
 
 # Each line an option, and "value" if one has to follow: --queue value

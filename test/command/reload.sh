@@ -27,6 +27,7 @@ send=$build/bench/net/send
 export VERDICT_FUNCTION_PATH=$build/functions
 queues=/proc/net/netfilter/nfnetlink_queue
 top=$PWD
+chmod 755 "$scratch" # who has given up privileges reads its configuration there
 cd "$scratch" || exit 1
 
 differs() {
@@ -181,6 +182,28 @@ reload "$new" "and a good one again"
 packets 10 9007
 ended
 expect_number 'dropped by verdict' 20 "what was refused has changed nothing"
+
+# ---- by the control socket, also where privileges were given up ----
+
+for privileges in '' '--user nobody'; do
+	configuration 'queue 7;' 'function match { arguments "udp port 9007=drop"; }'
+	# shellcheck disable=SC2086 # several words
+	start --control "$scratch/socket" $privileges
+	packets 10 9007
+	configuration 'queue 7-8;'
+	expect_exit 0 "verdict reload ($privileges)" timeout 60 "$verdict" reload "$scratch/socket"
+	if is_bound 8; then ok "binds what is new"; else not_ok "binds what is new"; output=$(cat err); show_output; fi
+	packets 20 9007
+	configuration 'queue 7;' 'functoin accept;'
+	expect_exit 1 "it says no" timeout 60 "$verdict" reload "$scratch/socket"
+	if [[ $output == 'verdict: verdict.conf:2: there is no key '* ]]; then ok "and why"; else not_ok "and why"; show_output; fi
+	ended
+	expect_number 'dropped by verdict' 10 "decided by the first configuration"
+	expect_number accepted 20 "and by the second"
+	rm -f "$scratch/socket"
+done
+expect_exit 1 "nobody listens there" timeout 60 "$verdict" reload "$scratch/socket"
+expect_exit 2 "two names are too many" timeout 60 "$verdict" reload one two
 
 # ---- under load ----
 

@@ -37,8 +37,8 @@ const char *const vd_calls[] = {
 	"sched_getparam", "sched_getscheduler", "getcpu", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "rt_sigpending",
 	"rt_sigtimedwait", "sigaltstack", "exit", "exit_group",
 
-	/* what a process may know of itself, and of the time */
-	"getpid", "getppid", "gettid", "getuid", "geteuid", "getgid", "getegid", "getresuid", "getresgid", "getgroups", "getrusage",
+	/* what a process may know of itself, and of the time; and how much of the CPU it wants */
+	"setpriority", "getpid", "getppid", "gettid", "getuid", "geteuid", "getgid", "getegid", "getresuid", "getresgid", "getgroups", "getrusage",
 	"getrlimit", "times", "sysinfo", "uname", "gettimeofday", "time", "clock_getres", "getrandom", "getpgrp", "getpgid",
 
 	/* its capabilities: what is gone does not come back by these */

@@ -55,6 +55,17 @@ static int answer_stats(void *argument, const json_t *request, struct vd_control
 	return 0;
 }
 
+/* ---- {"command": "reload"}: answered when it is done ---- */
+
+static int answer_reload(void *argument, const json_t *request, struct vd_control_reply *reply, struct vd_error *error)
+{
+	struct vd_daemon_answers *answers = argument;
+
+	(void)request;
+	vd_control_say(reply, "asks for a reload");
+	return vd_daemon_reload(answers->daemon, error);
+}
+
 /* ---- opening it ---- */
 
 int vd_daemon_control(struct vd_daemon *daemon, const struct vd_settings *settings, const char *config_path,
@@ -74,5 +85,6 @@ int vd_daemon_control(struct vd_daemon *daemon, const struct vd_settings *settin
 		return vd_origin_prefix(error, &name->origin, result);
 	vd_control_log_to(daemon->control, vd_log_take, NULL);
 	vd_control_add(daemon->control, "stats", answer_stats, answers);
+	vd_control_add(daemon->control, "reload", answer_reload, answers);
 	return 0;
 }
