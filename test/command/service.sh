@@ -28,7 +28,7 @@ log=$scratch/log
 # ---- the unit ----
 
 unit=$scratch/verdict@.service
-sed "s,^ExecStart=[^ ]*,ExecStart=$verdict," "$build/verdict@.service" >"$unit"
+sed "s,^\(ExecStart\|ExecReload\)=[^ ]*,\1=$verdict," "$build/verdict@.service" >"$unit"
 if command -v systemd-analyze >/dev/null; then
 	cp "$unit" "$scratch/verdict@test.service"
 	expect_exit 0 "the unit is one to systemd" systemd-analyze verify --man=no "$scratch/verdict@test.service"

@@ -270,6 +270,7 @@ void vd_control_close(struct vd_control *control)
 		pthread_join(control->thread, NULL);
 		send_last(control);
 	}
+	vd_control_place_give_back(&control->place); /* who is hung up on then finds the name free */
 	for (unsigned i = 0; i < VD_CONTROL_CLIENTS_MAX; i++)
 		if (control->clients[i])
 			vd_stream_destroy(control->clients[i]);
@@ -277,6 +278,5 @@ void vd_control_close(struct vd_control *control)
 		close(control->epoll);
 	if (control->stop >= 0)
 		close(control->stop);
-	vd_control_place_give_back(&control->place);
 	free(control);
 }

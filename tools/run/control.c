@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "engine/clock.h"
@@ -66,6 +67,28 @@ static int answer_reload(void *argument, const json_t *request, struct vd_contro
 	return vd_daemon_reload(answers->daemon, error);
 }
 
+/* ---- {"command": "takeover"}: the queues' sockets, when they are not read any more; then this process ends ---- */
+
+static int answer_takeover(void *argument, const json_t *request, struct vd_control_reply *reply, struct vd_error *error)
+{
+	struct vd_daemon_answers *answers = argument;
+	const struct vd_snapshot *snapshot = &answers->snapshot;
+	json_t *queues = json_array();
+	int result = 0;
+
+	(void)request;
+	json_object_set_new(reply->members, "queues", queues);
+	vd_snapshot_take(&answers->snapshot, answers->daemon->engine, 0);
+	for (unsigned i = 0; i < snapshot->queue_count && !result; i++) {
+		json_array_append_new(queues, json_integer(snapshot->queues[i].queue));
+		result = vd_control_attach(reply, vd_engine_queue_socket(answers->daemon->engine, snapshot->queues[i].queue));
+	}
+	if (result)
+		return vd_error_set(error, result, "the queues' sockets cannot be handed over: %s", strerror(-result));
+	vd_control_say(reply, "takes the queues over");
+	return vd_daemon_leave(answers->daemon, error);
+}
+
 /* ---- opening it ---- */
 
 int vd_daemon_control(struct vd_daemon *daemon, const struct vd_settings *settings, const char *config_path,
@@ -86,5 +109,6 @@ int vd_daemon_control(struct vd_daemon *daemon, const struct vd_settings *settin
 	vd_control_log_to(daemon->control, vd_log_take, NULL);
 	vd_control_add(daemon->control, "stats", answer_stats, answers);
 	vd_control_add(daemon->control, "reload", answer_reload, answers);
+	vd_control_add(daemon->control, "takeover", answer_takeover, answers);
 	return 0;
 }

@@ -8,11 +8,16 @@
 #include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "engine/clock.h"
+#include "engine/error.h"
 #include "tools/commands.h"
 #include "tools/log/log.h"
+
+/* How long whoever takes the queues over waits for packets that functions have. */
+#define LEAVE_MS 50000
 
 /* How long an engine without a supervisor may take to settle its queues. */
 #define ALONE_NS ((uint64_t)10000000000u)
@@ -34,6 +39,8 @@ static void *engine_main(void *argument)
 	uint64_t one = 1;
 
 	daemon->result = vd_engine_run(daemon->engine, &daemon->error);
+	/* release, pairs with the acquire in vd_daemon_leave() */
+	atomic_store_explicit(&daemon->has_ended, true, memory_order_release);
 	(void)!write(daemon->ended, &one, sizeof one);
 	return NULL;
 }
@@ -149,6 +156,23 @@ static void stop(struct vd_daemon *daemon, bool leaves)
 	else
 		vd_engine_stop(daemon->engine);
 	vd_privileges_lower(&daemon->privileges);
+}
+
+int vd_daemon_leave(struct vd_daemon *daemon, struct vd_error *error)
+{
+	if (daemon->service->has_manager)
+		return vd_error_set(error, -EBUSY, "its service manager keeps its queues: have that one restart it");
+	atomic_store(&daemon->leaves, true);
+	vd_privileges_raise(&daemon->privileges);
+	vd_engine_leave(daemon->engine);
+	vd_privileges_lower(&daemon->privileges);
+	for (unsigned waited_ms = 0; waited_ms < LEAVE_MS; waited_ms++) {
+		/* acquire, pairs with the release in engine_main() */
+		if (atomic_load_explicit(&daemon->has_ended, memory_order_acquire))
+			return 0;
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	}
+	return vd_error_set(error, -ETIMEDOUT, "a function does not let go of its packets: the queues are left when it does");
 }
 
 /* A second request to stop, while the first is still being served: somebody does not want to wait. */
@@ -288,7 +312,6 @@ int vd_daemon_run(struct vd_daemon *daemon)
 	pthread_join(thread, NULL);
 	join_reloader(daemon);
 	vd_privileges_say_refused(&daemon->privileges, warn);
-	pthread_mutex_destroy(&daemon->reloading);
 	if (!daemon->leaves)
 		vd_service_forget_queues(daemon->service);
 	close(signals);

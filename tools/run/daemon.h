@@ -35,7 +35,8 @@ struct vd_daemon {
 	uint64_t start_ns;
 	int ended; /* an eventfd: the engine's thread has come to its end */
 	bool has_stopped; /* the end has begun: */
-	bool leaves;	  /* of this process, not of the queues */
+	_Atomic bool leaves; /* of this process, not of the queues */
+	_Atomic bool has_ended; /* the engine */
 	uint64_t deadline_ns; /* when nobody waits any more for the engine to come to its end */
 	struct vd_snapshot snapshots[2];
 	pthread_mutex_t reloading;
@@ -52,6 +53,12 @@ int vd_daemon_run(struct vd_daemon *daemon);
  * -errno: nothing has changed.
  */
 int vd_daemon_reload(struct vd_daemon *daemon, struct vd_error *error);
+
+/*
+ * Ends it, and leaves its queues to whoever has their sockets. Returns when what was read is answered: nobody reads them any more.
+ * Any thread but the first, while vd_daemon_run() runs. -EBUSY, -ETIMEDOUT.
+ */
+int vd_daemon_leave(struct vd_daemon *daemon, struct vd_error *error);
 
 /* A sentence that says why it cannot go on: an error of the log. */
 void vd_daemon_say(void *unused, const char *line);

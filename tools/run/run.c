@@ -12,6 +12,7 @@
 #include "tools/run/control.h"
 #include "tools/run/daemon.h"
 #include "tools/run/reload.h"
+#include "tools/run/takeover.h"
 #include "tools/service/selftest.h"
 #include "tools/service/supervisor.h"
 
@@ -21,6 +22,7 @@ struct run {
 	struct vd_daemon daemon;
 	struct vd_daemon_answers answers;
 	struct vd_service service;
+	bool takes_over;
 };
 
 static const char HELP[] =
@@ -68,6 +70,7 @@ static const char HELP[] =
 	"  --stats FORM          text, json or none (text; a line each second only on a terminal)\n"
 	"  --control NAME|PATH   be seen from outside: `verdict stats NAME` and `verdict top NAME` (not)\n"
 	"  --control-mode MODE   who may: the mode of that socket (0600)\n"
+	"  --takeover            go on with the queues of the one that has that control socket now, and that ends\n"
 	"  --metrics WHERE       show metrics for Prometheus over HTTP: a port of 127.0.0.1, or ADDRESS:PORT (none)\n"
 	"\n"
 	"what to say\n"
@@ -84,7 +87,7 @@ static const char HELP[] =
 	"exit status: 0 stopped as asked, 1 an error, 2 wrong usage. More in verdict-run(1) and verdict-functions(7).\n";
 
 /* An option that is a key of the file as well is that key, and OPTION_KEY. */
-enum { OPTION_QUEUE = 256, OPTION_FUNCTION, OPTION_CONFIG, OPTION_NO_GSO, OPTION_NO_FAIL_OPEN, OPTION_NO_SUPERVISE, OPTION_KEY };
+enum { OPTION_QUEUE = 256, OPTION_FUNCTION, OPTION_CONFIG, OPTION_NO_GSO, OPTION_NO_FAIL_OPEN, OPTION_NO_SUPERVISE, OPTION_TAKEOVER, OPTION_KEY };
 
 static const struct option OPTIONS[] = {
 	{"config", required_argument, NULL, OPTION_CONFIG},
@@ -115,6 +118,7 @@ static const struct option OPTIONS[] = {
 	{"seccomp", required_argument, NULL, OPTION_KEY + VD_KEY_SECCOMP},
 	{"seccomp-allow", required_argument, NULL, OPTION_KEY + VD_KEY_SECCOMP_ALLOW},
 	{"control", required_argument, NULL, OPTION_KEY + VD_KEY_CONTROL},
+	{"takeover", no_argument, NULL, OPTION_TAKEOVER},
 	{"control-mode", required_argument, NULL, OPTION_KEY + VD_KEY_CONTROL_MODE},
 	{"for", required_argument, NULL, OPTION_KEY + VD_KEY_FOR},
 	{"packets", required_argument, NULL, OPTION_KEY + VD_KEY_PACKETS},
@@ -142,6 +146,9 @@ static bool read_option(void *argument, int option, const char *text)
 	switch (option) {
 	case OPTION_CONFIG:
 		run->source.config_path = text;
+		return true;
+	case OPTION_TAKEOVER:
+		run->takes_over = true;
 		return true;
 	case OPTION_QUEUE:
 		result = vd_settings_add_queues(&run->source.command, "--queue", text, NULL, &here, &run->error);
@@ -178,6 +185,18 @@ static int read_source(struct run *run)
 	return result ? EXIT_USAGE : 0;
 }
 
+static int check_takeover(const struct run *run)
+{
+	const struct vd_setting *general = run->source.config->settings.general;
+
+	if (!run->takes_over || (general[VD_KEY_CONTROL].is_given && !general[VD_KEY_SUPERVISE].number))
+		return 0;
+	vd_daemon_say(NULL, general[VD_KEY_SUPERVISE].number ?
+				    "--takeover does not go with supervise: the supervisor starts another engine by SIGUSR2" :
+				    "--takeover needs --control: the name that the one to be taken over from has");
+	return vd_option_usage("run");
+}
+
 /* 0 go on, -1 help was given, otherwise the exit code. */
 static int read_options(struct run *run, int argc, char **argv)
 {
@@ -189,7 +208,8 @@ static int read_options(struct run *run, int argc, char **argv)
 		fprintf(stderr, "verdict: run takes options only, not '%s'\n", argv[optind]);
 		return vd_option_usage("run");
 	}
-	return read_source(run);
+	result = read_source(run);
+	return result ? result : check_takeover(run);
 }
 
 static int reload(void *argument, struct vd_error *error)
@@ -245,6 +265,19 @@ static int take_socket(void *argument, unsigned queue)
 	return vd_service_take_socket(&((struct run *)argument)->service, queue);
 }
 
+/* Of all that can be refused as much as possible is behind us: what is handed over cannot be given back. */
+static int take_over(struct run *run)
+{
+	const struct vd_setting *control = &run->source.config->settings.general[VD_KEY_CONTROL];
+	int result = vd_takeover(&run->service, control->text, &run->error);
+
+	if (result == -ENOENT || result == -ECONNREFUSED) {
+		vd_log_take(NULL, "note: nobody has that control socket, so there is nothing to take over: starting anew");
+		return 0;
+	}
+	return result;
+}
+
 /* Everything that can be refused before a queue is bound. Returns the exit code. */
 static int prepare(struct run *run)
 {
@@ -260,8 +293,10 @@ static int prepare(struct run *run)
 		result = vd_privileges_init(&daemon->privileges, settings, &run->error);
 	if (!result)
 		result = vd_privileges_check(&daemon->privileges, vd_log_take, &run->error);
-	if (!result && run->service.has_manager) /* who starts it again does not look on */
+	if (!result && (run->service.has_manager || run->takes_over)) /* who starts it again does not look on; or there is no way back */
 		result = vd_selftest(settings, &run->error);
+	if (!result && run->takes_over)
+		result = take_over(run);
 	if (!result) {
 		vd_service_choose_sockets(&run->service, settings, vd_log_take);
 		result = vd_settings_engine(settings, &calls, &sockets, &daemon->engine, &run->error);
@@ -326,8 +361,8 @@ int verdict_run(int argc, char **argv)
 		is_supervisor = supervises(run);
 		result = is_supervisor ? prepare_to_supervise(run) : work(run);
 	}
-	vd_control_close(run->daemon.control);
 	vd_metrics_close(run->daemon.metrics);
+	vd_control_close(run->daemon.control); /* last: who takes over waits for that */
 	vd_engine_destroy(run->daemon.engine);
 	vd_service_close(&run->service);
 	vd_privileges_fini(&run->daemon.privileges);
