@@ -2,7 +2,6 @@
 #include "tools/run/daemon.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -19,13 +18,16 @@
 /* How long whoever takes the queues over waits for packets that functions have. */
 #define LEAVE_MS 50000
 
-/* How long an engine without a supervisor may take to settle its queues. */
-#define ALONE_NS ((uint64_t)10000000000u)
-
 void vd_daemon_say(void *unused, const char *line)
 {
 	(void)unused;
 	vd_log_say(VD_LOG_ERROR, line);
+}
+
+void vd_daemon_warn(void *unused, const char *line)
+{
+	(void)unused;
+	vd_log_say(VD_LOG_WARNING, line);
 }
 
 int vd_daemon_exit_code(int result)
@@ -43,18 +45,6 @@ static void *engine_main(void *argument)
 	atomic_store_explicit(&daemon->has_ended, true, memory_order_release);
 	(void)!write(daemon->ended, &one, sizeof one);
 	return NULL;
-}
-
-static void show(struct vd_daemon *daemon, double seconds)
-{
-	struct vd_snapshot *before = &daemon->snapshots[0], *now = &daemon->snapshots[1];
-
-	vd_snapshot_take(now, daemon->engine, seconds);
-	if (daemon->stats == VD_STATS_JSON)
-		vd_stats_json_line(stdout, now, false);
-	else
-		vd_stats_text_line(stdout, before, now);
-	*before = *now;
 }
 
 /* ---- reload ---- */
@@ -118,7 +108,7 @@ static void join_reloader(struct vd_daemon *daemon)
 	daemon->has_reloader = false;
 }
 
-static void reload_by_signal(struct vd_daemon *daemon)
+void vd_daemon_reload_soon(struct vd_daemon *daemon)
 {
 	int state;
 
@@ -137,14 +127,7 @@ static void reload_by_signal(struct vd_daemon *daemon)
 
 /* ---- run ---- */
 
-static void warn(void *unused, const char *line)
-{
-	(void)unused;
-	vd_log_say(VD_LOG_WARNING, line);
-}
-
-/* It sends to the queues' sockets. `leaves`: they are not settled, but left to a successor. */
-static void stop(struct vd_daemon *daemon, bool leaves)
+void vd_daemon_stop(struct vd_daemon *daemon, bool leaves)
 {
 	if (!daemon->has_stopped)
 		vd_service_stopping(daemon->service);
@@ -175,116 +158,6 @@ int vd_daemon_leave(struct vd_daemon *daemon, struct vd_error *error)
 	return vd_error_set(error, -ETIMEDOUT, "a function does not let go of its packets: the queues are left when it does");
 }
 
-/* A second request to stop, while the first is still being served: somebody does not want to wait. */
-static void take_signal(struct vd_daemon *daemon, int signals)
-{
-	struct signalfd_siginfo info;
-
-	if (read(signals, &info, sizeof info) != (ssize_t)sizeof info)
-		return;
-	if (info.ssi_signo == SIGHUP && daemon->reload) {
-		if (!vd_privileges_are_settled(&daemon->privileges)) /* a thread from now would keep them */
-			vd_daemon_say(NULL, "not reloaded: it is starting, and has just read the file");
-		else if (!daemon->has_stopped)
-			reload_by_signal(daemon);
-		return;
-	}
-	if (daemon->has_stopped) {
-		vd_daemon_say(NULL, "stopped a second time before all packets were answered: leaving now, the kernel drops them");
-		vd_control_remove(daemon->control);
-		_exit(1);
-	}
-	stop(daemon, info.ssi_signo == SIGTERM && vd_service_keeps_queues(daemon->service));
-}
-
-/* Nobody would start it again, nor end it. */
-static void lose_supervisor(struct vd_daemon *daemon)
-{
-	vd_daemon_say(NULL, "the supervisor is gone: settling the queues and ending");
-	daemon->deadline_ns = vd_clock_ns() + ALONE_NS;
-	if (!daemon->has_stopped)
-		stop(daemon, false);
-}
-
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-/* Without it packets are decided all the same. */
-static bool start_control(struct vd_daemon *daemon)
-{
-	struct vd_error error;
-
-	if (daemon->control && vd_control_start(daemon->control, &error))
-		warn(NULL, error.text);
-	return true;
-}
-
-/* As poll(2) takes them: -1 is never. */
-static int sooner(int timeout, int other)
-{
-	return other < 0 || (timeout >= 0 && timeout < other) ? timeout : other;
-}
-
-static void wait_until_ended(struct vd_daemon *daemon, int signals)
-{
-	struct pollfd pollfds[7] = {{.fd = daemon->ended, .events = POLLIN}, {.fd = signals, .events = POLLIN},
-				    {.fd = vd_log_descriptor(), .events = POLLIN},
-				    {.fd = daemon->privileges.asked, .events = POLLIN},
-				    {.fd = daemon->privileges.refusals[0], .events = POLLIN},
-				    {.fd = daemon->metrics ? vd_metrics_descriptor(daemon->metrics) : -1, .events = POLLIN},
-				    {.fd = daemon->service->supervisor}};
-	bool shows = daemon->stats == VD_STATS_JSON ||
-		     (daemon->stats == VD_STATS_TEXT && (daemon->stats_are_asked_for || isatty(STDOUT_FILENO)));
-	uint64_t start = vd_clock_ns(), next = start + 1000000000u;
-	uint64_t end = daemon->seconds ? start + daemon->seconds * 1000000000u : UINT64_MAX;
-	bool has_control = vd_privileges_are_settled(&daemon->privileges) && start_control(daemon);
-
-	daemon->deadline_ns = UINT64_MAX;
-	for (;;) {
-		uint64_t now = vd_clock_ns(), until = earlier(shows ? next : UINT64_MAX, end);
-		int timeout;
-
-		until = earlier(until, earlier(daemon->deadline_ns, vd_service_tick(daemon->service, daemon->engine, now)));
-		timeout = until == UINT64_MAX ? -1 : until > now ? (int)((until - now) / 1000000u + 1) : 0;
-		timeout = timeout > 1000000 ? 1000000 : timeout;
-		poll(pollfds, 7, sooner(timeout, daemon->metrics ? vd_metrics_timeout_ms(daemon->metrics) : -1));
-		if (daemon->metrics)
-			vd_metrics_serve(daemon->metrics);
-		now = vd_clock_ns();
-		if (pollfds[0].revents)
-			return;
-		if (pollfds[1].revents)
-			take_signal(daemon, signals);
-		if (pollfds[2].revents)
-			vd_log_tick();
-		if (pollfds[3].revents)
-			vd_privileges_drop(&daemon->privileges);
-		if (!has_control && vd_privileges_are_settled(&daemon->privileges)) /* a thread from before would keep them */
-			has_control = start_control(daemon);
-		if (pollfds[4].revents)
-			vd_privileges_say_refused(&daemon->privileges, warn);
-		if (pollfds[6].revents) {
-			pollfds[6].fd = -1;
-			lose_supervisor(daemon);
-		}
-		if (now >= daemon->deadline_ns) {
-			vd_daemon_say(NULL, "the engine does not come to its end: leaving now, the kernel drops what is not answered");
-			vd_control_remove(daemon->control);
-			_exit(1);
-		}
-		if (now >= end) {
-			stop(daemon, false);
-			end = UINT64_MAX;
-		}
-		if (shows && now >= next) {
-			show(daemon, (double)(now - start) / 1e9);
-			next += 1000000000u;
-		}
-	}
-}
-
 int vd_daemon_run(struct vd_daemon *daemon)
 {
 	uint64_t start = vd_clock_ns();
@@ -308,10 +181,10 @@ int vd_daemon_run(struct vd_daemon *daemon)
 		vd_daemon_say(NULL, "out of descriptors or threads");
 		return 1;
 	}
-	wait_until_ended(daemon, signals);
+	vd_daemon_wait(daemon, signals);
 	pthread_join(thread, NULL);
 	join_reloader(daemon);
-	vd_privileges_say_refused(&daemon->privileges, warn);
+	vd_privileges_say_refused(&daemon->privileges, vd_daemon_warn);
 	if (!daemon->leaves)
 		vd_service_forget_queues(daemon->service);
 	close(signals);

@@ -37,7 +37,6 @@ struct vd_daemon {
 	bool has_stopped; /* the end has begun: */
 	_Atomic bool leaves; /* of this process, not of the queues */
 	_Atomic bool has_ended; /* the engine */
-	uint64_t deadline_ns; /* when nobody waits any more for the engine to come to its end */
 	struct vd_snapshot snapshots[2];
 	pthread_mutex_t reloading;
 	pthread_t reloader; /* for SIGHUP */
@@ -60,10 +59,22 @@ int vd_daemon_reload(struct vd_daemon *daemon, struct vd_error *error);
  */
 int vd_daemon_leave(struct vd_daemon *daemon, struct vd_error *error);
 
-/* A sentence that says why it cannot go on: an error of the log. */
+/* A sentence that says why it cannot go on: an error of the log. And one that says what was lost. */
 void vd_daemon_say(void *unused, const char *line);
+void vd_daemon_warn(void *unused, const char *line);
 
 /* What was given was wrong, or it could not be done. */
 int vd_daemon_exit_code(int result);
+
+/* ---- between daemon.c and wait.c: the first thread's ---- */
+
+/* Until the engine has come to its end; `signals`: a signalfd. */
+void vd_daemon_wait(struct vd_daemon *daemon, int signals);
+
+/* It sends to the queues' sockets. `leaves`: they are not settled, but left to a successor. */
+void vd_daemon_stop(struct vd_daemon *daemon, bool leaves);
+
+/* vd_daemon_reload() in a thread of its own; once more behind one that goes on. */
+void vd_daemon_reload_soon(struct vd_daemon *daemon);
 
 #endif
