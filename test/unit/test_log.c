@@ -235,7 +235,6 @@ static void test_no_limit(void **state)
 	(void)state;
 	keep_stderr();
 	open_with(0);
-	assert_int_equal(vd_log_descriptor(), -1);
 	for (unsigned i = 0; i < 5000; i++)
 		vd_log_take(NULL, "a");
 	vd_log_close();

@@ -19,7 +19,7 @@ static struct {
 	struct vd_log_options options;
 	struct vd_rate rate;
 	uint64_t left_out; /* since the last line that was written */
-	int timer;	   /* -1: not open, or without a limit */
+	int timer;	   /* -1: not open */
 } shared = {.lock = PTHREAD_MUTEX_INITIALIZER, .timer = -1};
 
 /* ---- where lines go; the lock is held ---- */
@@ -106,21 +106,23 @@ void vd_log_tick(void)
 
 int vd_log_open(const struct vd_log_options *options, struct vd_error *error)
 {
-	int timer = -1;
+	int result = 0;
 
 	if (options->place == VD_LOG_JOURNAL && !vd_journal_is_there())
 		return vd_error_set(error, -ENOENT, "there is no journal here to log to (/run/systemd/journal/socket): say --log-to stderr");
-	if (options->rate) {
-		timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-		if (timer < 0)
-			return vd_error_set(error, -errno, "out of descriptors");
-		vd_rate_init(&shared.rate, options->rate, options->rate);
-	}
 	pthread_mutex_lock(&shared.lock);
-	shared.options = *options;
-	shared.timer = timer;
+	if (shared.timer < 0)
+		shared.timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (shared.timer < 0) {
+		result = vd_error_set(error, -errno, "out of descriptors");
+	} else {
+		tell_what_was_left_out();
+		shared.options = *options;
+		if (options->rate)
+			vd_rate_init(&shared.rate, options->rate, options->rate);
+	}
 	pthread_mutex_unlock(&shared.lock);
-	return 0;
+	return result;
 }
 
 void vd_log_close(void)

@@ -36,7 +36,7 @@ struct vd_log_options {
 
 /* ---- log.c ---- */
 
-/* 0, or -errno with the sentence: there is no journal. */
+/* 0, or -errno with the sentence: there is no journal. Once more: other options, from the next line on. */
 int vd_log_open(const struct vd_log_options *options, struct vd_error *error);
 
 /* Says how many lines were left out last. It is then as if it had not been opened. */

@@ -6,9 +6,10 @@
 #include <string.h>
 
 #include "engine/error.h"
+#include "tools/log/log.h"
 
 /* What the program itself has made of these lasts as long as it runs; the engine knows its own. */
-static const enum vd_key LASTING[] = {VD_KEY_FOR, VD_KEY_STATS, VD_KEY_SUPERVISE, VD_KEY_METRICS, VD_KEY_LOG, VD_KEY_LOG_TO, VD_KEY_LOG_RATE,
+static const enum vd_key LASTING[] = {VD_KEY_FOR, VD_KEY_STATS, VD_KEY_SUPERVISE, VD_KEY_METRICS,
 				      VD_KEY_USER, VD_KEY_SECCOMP, VD_KEY_SECCOMP_ALLOW, VD_KEY_CONTROL, VD_KEY_CONTROL_MODE};
 
 static void free_config(struct vd_config *config)
@@ -71,6 +72,34 @@ static int check_lasting(const struct vd_settings *before, const struct vd_setti
 	return 0;
 }
 
+int vd_source_open_log(const struct vd_settings *settings, struct vd_error *error)
+{
+	const struct vd_setting *general = settings->general;
+	struct vd_log_options options = {
+		.form = general[VD_KEY_LOG].is_given ? (enum vd_log_form)general[VD_KEY_LOG].number : VD_LOG_TEXT,
+		.place = general[VD_KEY_LOG_TO].is_given ? (enum vd_log_place)general[VD_KEY_LOG_TO].number : VD_LOG_STDERR,
+		.rate = general[VD_KEY_LOG_RATE].is_given ? (uint32_t)general[VD_KEY_LOG_RATE].number : VD_LOG_RATE_DEFAULT,
+	};
+	int result = vd_settings_check(settings, error);
+
+	return result ? result : vd_log_open(&options, error);
+}
+
+/* The log first, since that can be undone. */
+static int change(struct vd_source *source, const struct vd_settings *settings, struct vd_engine *engine, struct vd_engine *next,
+		  struct vd_error *error)
+{
+	struct vd_error unheard;
+	int result = vd_source_open_log(settings, error);
+
+	if (result)
+		return result;
+	result = vd_engine_reload(engine, next, error);
+	if (result)
+		vd_source_open_log(&source->config->settings, &unheard);
+	return result;
+}
+
 int vd_source_reload(struct vd_source *source, struct vd_engine *engine, void (*log)(void *log_argument, const char *line),
 		     struct vd_error *error)
 {
@@ -88,7 +117,7 @@ int vd_source_reload(struct vd_source *source, struct vd_engine *engine, void (*
 	if (!result)
 		result = vd_settings_engine(&config->settings, &calls, NULL, &next, error);
 	if (!result)
-		result = vd_engine_reload(engine, next, error);
+		result = change(source, &config->settings, engine, next, error);
 	vd_engine_destroy(next);
 	if (result) {
 		free_config(config);

@@ -18,6 +18,9 @@ struct vd_source {
 int vd_source_read(struct vd_source *source, struct vd_error *error);
 void vd_source_fini(struct vd_source *source);
 
+/* The log as these settings want it: at the start, and by a reload. */
+int vd_source_open_log(const struct vd_settings *settings, struct vd_error *error);
+
 /*
  * Changes a running engine. One at a time. `log` as in struct vd_engine_options, without an argument. 0 or -errno: then nothing
  * has changed.

@@ -219,19 +219,6 @@ static int reload(void *argument, struct vd_error *error)
 	return vd_source_reload(&run->source, run->daemon.engine, vd_log_take, error);
 }
 
-static int open_log(const struct vd_settings *settings, struct vd_error *error)
-{
-	const struct vd_setting *general = settings->general;
-	struct vd_log_options options = {
-		.form = general[VD_KEY_LOG].is_given ? (enum vd_log_form)general[VD_KEY_LOG].number : VD_LOG_TEXT,
-		.place = general[VD_KEY_LOG_TO].is_given ? (enum vd_log_place)general[VD_KEY_LOG_TO].number : VD_LOG_STDERR,
-		.rate = general[VD_KEY_LOG_RATE].is_given ? (uint32_t)general[VD_KEY_LOG_RATE].number : VD_LOG_RATE_DEFAULT,
-	};
-	int result = vd_settings_check(settings, error);
-
-	return result ? result : vd_log_open(&options, error);
-}
-
 /* What a running daemon is seen by. */
 static int open_doors(struct run *run)
 {
@@ -286,7 +273,7 @@ static int prepare(struct run *run)
 	struct vd_daemon *daemon = &run->daemon;
 	struct vd_engine_options calls = {.log = vd_log_take, .ready = ready, .ready_argument = run};
 	const struct vd_settings_sockets sockets = {.take = take_socket, .argument = run};
-	int result = open_log(settings, &run->error);
+	int result = vd_source_open_log(settings, &run->error);
 
 	daemon->service = &run->service;
 	if (!result)
@@ -330,7 +317,7 @@ static bool supervises(const struct run *run)
 /* It has the log of the settings; what else they say is the engine's, which reads them itself. */
 static int prepare_to_supervise(struct run *run)
 {
-	int result = open_log(&run->source.config->settings, &run->error);
+	int result = vd_source_open_log(&run->source.config->settings, &run->error);
 
 	if (result)
 		vd_daemon_say(NULL, run->error.text);
