@@ -16,13 +16,14 @@ fi
 
 # shellcheck source=test/support/shell.sh
 . test/support/shell.sh
+# shellcheck source=test/support/wire.sh
+. test/support/wire.sh
 
 verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
 build=$(dirname "$verdict")
 top=$PWD
 export VERDICT_FUNCTION_PATH=$build/functions
 test_functions=$build/test/functions
-queues=/proc/net/netfilter/nfnetlink_queue
 unset TMPDIR
 cd "$scratch" || exit 1
 
@@ -317,9 +318,6 @@ expect_exit 0 "--function replaces the functions" grep -q '"functions":\[{"funct
 # verdicts: on faults, and by default
 iptables-legacy -w -A OUTPUT -p udp --dport 9000 -j NFQUEUE --queue-num 0
 iptables-legacy -w -A OUTPUT -p udp --dport 9001 -j NFQUEUE --queue-num 1
-is_empty() {
-	awk '{ waiting += $3 } END { exit waiting != 0 }' "$queues"
-}
 send_both() {
 	local port
 

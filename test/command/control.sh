@@ -15,6 +15,8 @@ fi
 
 # shellcheck source=test/support/shell.sh
 . test/support/shell.sh
+# shellcheck source=test/support/wire.sh
+. test/support/wire.sh
 
 verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
 build=$(dirname "$verdict")
@@ -22,7 +24,6 @@ send=$PWD/build/plain/bench/net/send
 [ -x "$build/bench/net/send" ] && send=$build/bench/net/send
 export VERDICT_FUNCTION_PATH=$build/functions
 test_functions=$build/test/functions
-queues=/proc/net/netfilter/nfnetlink_queue
 directory=/run/verdict
 
 # expect_refused CODE PATTERN TEXT OPTION...
@@ -475,9 +476,6 @@ fi
 kill -INT "$sender"
 wait "$sender"
 sent=$(sed -n 's/.*"sent": *\([0-9]*\).*/\1/p' "$scratch/sent" | head -n 1)
-is_empty() {
-	awk '{ waiting += $3 } END { exit waiting != 0 }' "$queues"
-}
 wait_until 20 is_empty
 # number NAME: of `verdict stats`
 number() {

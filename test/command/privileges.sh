@@ -16,10 +16,11 @@ fi
 
 # shellcheck source=test/support/shell.sh
 . test/support/shell.sh
+# shellcheck source=test/support/wire.sh
+. test/support/wire.sh
 
 build=$(dirname "$(readlink -f "${VERDICT:-build/plain/verdict}")")
 send=$build/bench/net/send
-queues=/proc/net/netfilter/nfnetlink_queue
 # LeakSanitizer traces the process at its end, which is refused
 export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0
 
@@ -68,29 +69,15 @@ fi
 
 # ---- two namespaces, and users that this machine does not have ----
 
-differs() {
-	[ "$(readlink "$1")" != "$(readlink "$2")" ]
-}
-
 { cat /etc/passwd && echo 'filter:x:4242:4243::/:/bin/false'; } >"$scratch/passwd"
 { cat /etc/group && printf '%s\n' 'filter:x:4243:' 'keys:x:4244:filter,other' 'others:x:4245:other'; } >"$scratch/group"
 mount --bind "$scratch/passwd" /etc/passwd && mount --bind "$scratch/group" /etc/group || exit 1
 
 mount -t tmpfs tmpfs /run
 mkdir /run/netns
-background unshare --net -- sleep 600
-far=$child
-wait_until 20 differs "/proc/$far/ns/net" /proc/self/ns/net || exit 1
-
-far() {
-	nsenter --net="/proc/$far/ns/net" -- "$@"
-}
-
+lay_wire
 {
-	ip link set lo up && ip link add near0 type veth peer name far0 netns "$far" &&
-		ip address add 10.9.0.1/24 dev near0 && ip link set near0 up &&
-		far ip address add 10.9.0.2/24 dev far0 && far ip link set far0 up && far ip link set lo up &&
-		iptables-legacy -w -A OUTPUT -p udp --dport 9000 -j NFQUEUE --queue-num 0 &&
+	iptables-legacy -w -A OUTPUT -p udp --dport 9000 -j NFQUEUE --queue-num 0 &&
 		iptables-legacy -w -A INPUT -p tcp --dport 9300 -j NFQUEUE --queue-num 1 &&
 		far iptables-legacy -w -A INPUT -p udp --dport 9000 -m ttl --ttl-eq 33 -m comment --comment edited -j DROP &&
 		far iptables-legacy -w -A INPUT -p udp --dport 9000 -m comment --comment passed -j DROP
@@ -102,10 +89,6 @@ is_reading() {
 
 has_ended() {
 	[ ! -e "/proc/$engine" ] || grep -q '^State:.Z' "/proc/$engine/status"
-}
-
-is_empty() {
-	awk '{ waiting += $3 } END { exit waiting != 0 }' "$queues"
 }
 
 # started COMMAND...: in the background, the engine being its last word; it ends by itself whatever becomes of this script

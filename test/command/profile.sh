@@ -15,6 +15,8 @@ fi
 
 # shellcheck source=test/support/shell.sh
 . test/support/shell.sh
+# shellcheck source=test/support/wire.sh
+. test/support/wire.sh
 
 verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
 build=$(dirname "$verdict")
@@ -185,31 +187,13 @@ elif ! mount -t tracefs tracefs "$tracing" 2>/dev/null || [ ! -e "$tracing/uprob
 	finish
 fi
 
-differs() {
-	[ "$(readlink "$1")" != "$(readlink "$2")" ]
-}
-
 # of the engine: another test may trace another one
 has_probes() {
 	grep -q "/proc/$engine/exe:" "$tracing/uprobe_events"
 }
 
-is_bound() {
-	grep -q . /proc/net/netfilter/nfnetlink_queue
-}
-
-background unshare --net -- sleep 600
-far=$child
-wait_until 5 differs "/proc/$far/ns/net" /proc/self/ns/net || exit 1
-far() {
-	nsenter --net="/proc/$far/ns/net" -- "$@"
-}
-{
-	ip link set lo up && ip link add near0 type veth peer name far0 netns "$far" &&
-		ip address add 10.9.0.1/24 dev near0 && ip link set near0 up &&
-		far ip address add 10.9.0.2/24 dev far0 && far ip link set far0 up &&
-		iptables-legacy -w -A INPUT -p udp --dport 9000 -j NFQUEUE --queue-num 7
-} || exit 1
+lay_wire
+iptables-legacy -w -A INPUT -p udp --dport 9000 -j NFQUEUE --queue-num 7 || exit 1
 
 background sleep 600
 if readelf -nW "$verdict" | grep -q 'Provider: verdict'; then
@@ -217,7 +201,7 @@ if readelf -nW "$verdict" | grep -q 'Provider: verdict'; then
 		tools/trace "$child"
 else
 	background "$verdict" run --queue 7 --stats none
-	wait_until 10 is_bound
+	wait_until 10 is_bound 7
 	refused 1 "^verdict-trace: process $child has no probes of verdict: it is another program, or was built without " \
 		tools/trace "$child"
 	skip "trace: this build has no probes; systemtap-sdt-dev (sudo tools/install-deps) gives it some"
@@ -234,7 +218,7 @@ for options in '--workers 1' '--workers 2' '--workers 2 --writers 1'; do
 	# shellcheck disable=SC2086 # several words
 	background "$verdict" run --queue 7 --function accept --maxlen 65536 --stats none $options
 	engine=$child
-	wait_until 10 is_bound
+	wait_until 10 is_bound 7
 	background tools/trace --seconds 2 "$engine" >"$scratch/trace" 2>&1
 	trace=$child
 	wait_until 5 has_probes
@@ -275,7 +259,7 @@ done
 
 background "$verdict" run --queue 7 --stats none
 engine=$child
-wait_until 10 is_bound
+wait_until 10 is_bound 7
 for signal in TERM INT HUP; do
 	# env: in the background of a script SIGINT is ignored, and no trap changes that
 	expect_exit 130 "interrupted by SIG$signal" timeout --preserve-status --signal=$signal 1.5 \

@@ -15,6 +15,8 @@ fi
 
 # shellcheck source=test/support/shell.sh
 . test/support/shell.sh
+# shellcheck source=test/support/wire.sh
+. test/support/wire.sh
 
 if [ "$(id -u)" -ne 0 ]; then
 	skip "reloads on real packets: needs root"
@@ -25,39 +27,14 @@ verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
 build=$(dirname "$verdict")
 send=$build/bench/net/send
 export VERDICT_FUNCTION_PATH=$build/functions
-queues=/proc/net/netfilter/nfnetlink_queue
 top=$PWD
 chmod 755 "$scratch" # who has given up privileges reads its configuration there
 cd "$scratch" || exit 1
 
-differs() {
-	[ "$(readlink "$1")" != "$(readlink "$2")" ]
-}
-
-background unshare --net -- sleep 600
-far=$child
-wait_until 5 differs "/proc/$far/ns/net" /proc/self/ns/net || exit 1
-
-far() {
-	nsenter --net="/proc/$far/ns/net" -- "$@"
-}
-
-{
-	ip link set lo up && ip link add near0 type veth peer name far0 netns "$far" &&
-		ip address add 10.9.0.1/24 dev near0 && ip link set near0 up &&
-		far ip address add 10.9.0.2/24 dev far0 && far ip link set far0 up && far ip link set lo up
-} || exit 1
+lay_wire
 for queue in 7 8; do
 	iptables-legacy -w -A INPUT -p udp --dport 900$queue -j NFQUEUE --queue-num $queue || exit 1
 done
-
-is_bound() {
-	awk -v queue="$1" '$1 == queue { found = 1 } END { exit !found }' "$queues"
-}
-
-is_empty() {
-	awk '{ waiting += $3 } END { exit waiting != 0 }' "$queues"
-}
 
 # packets COUNT PORT [OPTION...]: from far, until nothing waits in any queue
 packets() {

@@ -16,13 +16,14 @@ fi
 
 # shellcheck source=test/support/shell.sh
 . test/support/shell.sh
+# shellcheck source=test/support/wire.sh
+. test/support/wire.sh
 
 verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
 build=$(dirname "$verdict")
 send=$build/bench/net/send
 export VERDICT_FUNCTION_PATH=$build/functions
 test_functions=$build/test/functions
-queues=/proc/net/netfilter/nfnetlink_queue
 
 # ---- what is refused ----
 
@@ -158,33 +159,13 @@ expect_refused 2 "--reject-mark takes a number from 1 to 4294967295, not 'x'" "a
 
 # ---- two namespaces ----
 
-differs() {
-	[ "$(readlink "$1")" != "$(readlink "$2")" ]
-}
-
 mount -t tmpfs tmpfs /run
 mkdir /run/netns
-background unshare --net -- sleep 600
-far=$child
-wait_until 5 differs "/proc/$far/ns/net" /proc/self/ns/net || exit 1
-
-far() {
-	nsenter --net="/proc/$far/ns/net" -- "$@"
-}
-
-{
-	ip link set lo up && ip link add near0 type veth peer name far0 netns "$far" &&
-		ip address add 10.9.0.1/24 dev near0 && ip link set near0 up &&
-		far ip address add 10.9.0.2/24 dev far0 && far ip link set far0 up && far ip link set lo up
-} || exit 1
+lay_wire
 
 # queue CHAIN MATCH... TARGET: a rule of iptables
 rule() {
 	iptables-legacy -w -A "$@" || exit 1
-}
-
-is_bound() {
-	awk -v queue="$1" '$1 == queue { found = 1 } END { exit !found }' "$queues"
 }
 
 # is_reading FILE: the engine says so
@@ -235,10 +216,6 @@ expect_errors() {
 # packets COUNT PORT [OPTION...]: from far
 packets() {
 	far "$send" --to 10.9.0.1 --count "$1" --port "$2" "${@:3}" >/dev/null
-}
-
-is_empty() {
-	awk '{ waiting += $3 } END { exit waiting != 0 }' "$queues"
 }
 
 # decided COUNT PORT [OPTION...]: the same, until nothing waits in any queue

@@ -15,6 +15,8 @@ fi
 
 # shellcheck source=test/support/shell.sh
 . test/support/shell.sh
+# shellcheck source=test/support/wire.sh
+. test/support/wire.sh
 
 verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
 build=$(dirname "$verdict")
@@ -22,7 +24,6 @@ send=$build/bench/net/send
 sink=$build/bench/net/sink
 export VERDICT_FUNCTION_PATH=$build/functions
 test_functions=$build/test/functions
-queues=/proc/net/netfilter/nfnetlink_queue
 
 # nothing_is_left TEXT: no queue is bound, no process of ours runs
 nothing_is_left() {
@@ -56,23 +57,7 @@ nothing_is_left "and nothing is left"
 
 # ---- two namespaces ----
 
-differs() {
-	[ "$(readlink "$1")" != "$(readlink "$2")" ]
-}
-
-background unshare --net -- sleep 900
-far=$child
-wait_until 5 differs "/proc/$far/ns/net" /proc/self/ns/net || exit 1
-
-far() {
-	nsenter --net="/proc/$far/ns/net" -- "$@"
-}
-
-{
-	ip link set lo up && ip link add near0 type veth peer name far0 netns "$far" &&
-		ip address add 10.9.0.1/24 dev near0 && ip link set near0 up &&
-		far ip address add 10.9.0.2/24 dev far0 && far ip link set far0 up && far ip link set lo up
-} || exit 1
+lay_wire
 iptables-legacy -w -A INPUT -p udp -m comment --comment offered -j NFQUEUE --queue-num 7 || exit 1
 
 # has_errors COUNT PATTERN: at least so many lines like this on standard error
@@ -312,10 +297,6 @@ load() {
 	wait_until 20 grep -q ready "$scratch/sink.err" || not_ok "the receiver does not start"
 	background nsenter --net="/proc/$far/ns/net" -- "$send" --to 10.9.0.1 --port 9000 --ports 4 --flows 16 --rate 4000 >/dev/null
 	sender=$child
-}
-
-is_empty() {
-	awk '{ waiting += $3 } END { exit waiting != 0 }' "$queues"
 }
 
 # unload: $offered, $received

@@ -16,11 +16,12 @@ fi
 
 # shellcheck source=test/support/shell.sh
 . test/support/shell.sh
+# shellcheck source=test/support/wire.sh
+. test/support/wire.sh
 
 verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
 build=$(dirname "$verdict")
 export VERDICT_FUNCTION_PATH=$build/functions
-queues=/proc/net/netfilter/nfnetlink_queue
 
 # ---- what is refused before anything is asked ----
 
@@ -34,32 +35,8 @@ if [ "$(id -u)" -ne 0 ]; then
 	finish
 fi
 
-differs() {
-	[ "$(readlink "$1")" != "$(readlink "$2")" ]
-}
-
-background unshare --net -- sleep 600
-far=$child
-wait_until 5 differs "/proc/$far/ns/net" /proc/self/ns/net || exit 1
-
-far() {
-	nsenter --net="/proc/$far/ns/net" -- "$@"
-}
-
-{
-	ip link set lo up && ip link add near0 type veth peer name far0 netns "$far" &&
-		ip address add 10.9.0.1/24 dev near0 && ip link set near0 up &&
-		far ip address add 10.9.0.2/24 dev far0 && far ip link set far0 up && far ip link set lo up &&
-		iptables-legacy -w -A INPUT -p udp --dport 9007 -j NFQUEUE --queue-num 7
-} || exit 1
-
-is_bound() {
-	awk -v queue="$1" '$1 == queue { found = 1 } END { exit !found }' "$queues"
-}
-
-is_empty() {
-	awk '{ waiting += $3 } END { exit waiting != 0 }' "$queues"
-}
+lay_wire
+iptables-legacy -w -A INPUT -p udp --dport 9007 -j NFQUEUE --queue-num 7 || exit 1
 
 is_reading() {
 	grep -q '^verdict: reading queue ' "$scratch/err.$1"

@@ -117,7 +117,7 @@ static bool is_bound(void *argument)
 	for (unsigned i = 0; i < host->queue_count; i++)
 		if (vd_nfq_status_of(host->status, (uint16_t)host->queues[i], &status))
 			return false;
-	return true;
+	return vd_engine_queue_stats(host->engine, NULL, 0) > 0; /* a moment later */
 }
 
 void engine_host_start(struct engine_host *host)
