@@ -136,11 +136,11 @@ static int check(struct vd_port *port, const struct vd_port_settings *settings, 
 static void size_receive_buffer(struct nfq_port *nfq)
 {
 	size_t wanted = vd_nfq_receive_buffer(nfq->settings.maxlen, nfq->settings.copy_range), granted = 0;
-	uint32_t usual = nfq->settings.copy_range < 1500 ? nfq->settings.copy_range : 1500;
+	size_t charge = vd_nfq_truesize(vd_nfq_usual_copy(nfq->settings.copy_range));
 	int result = vd_nfq_set_receive_buffer(&nfq->nfq, wanted, &granted);
 
 	nfq->counters.receive_buffer = (uint32_t)granted;
-	if ((uint64_t)nfq->settings.maxlen * vd_nfq_truesize(usual) > VD_NFQ_RECEIVE_BUFFER_MAX)
+	if ((uint64_t)nfq->settings.maxlen * charge > VD_NFQ_RECEIVE_BUFFER_MAX)
 		log_line(&nfq->settings, "note: queue %u: a queue of %u packets can need more than the largest receive buffer, %u bytes: "
 			 "packets may be lost there before the queue is full", nfq->port.queue, nfq->settings.maxlen,
 			 VD_NFQ_RECEIVE_BUFFER_MAX);

@@ -63,6 +63,9 @@ bool vd_nfq_is_first_user_namespace(void);
 /* How much receive memory the kernel charges for one packet of which `copied` bytes are sent up. Bytes. */
 size_t vd_nfq_truesize(uint32_t copied);
 
+/* Of such a copy range: how many bytes a usual packet is to be charged for, at most. */
+uint32_t vd_nfq_usual_copy(uint32_t copy_range);
+
 /* The most that vd_nfq_receive_buffer() asks for: full-size GSO packets could charge more, but never do all at once. */
 #define VD_NFQ_RECEIVE_BUFFER_MAX (128u << 20)
 

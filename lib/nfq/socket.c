@@ -18,6 +18,9 @@
 /* The kernel's own number for the first one (PROC_USER_INIT_INO). */
 #define FIRST_USER_NAMESPACE 0xeffffffdu
 
+/* Messages with so much of a packet come from the kernel's cache for small ones. */
+#define SMALL_COPY_MAX 128u
+
 bool vd_nfq_is_first_user_namespace(void)
 {
 	struct stat status;
@@ -157,7 +160,7 @@ size_t vd_nfq_truesize(uint32_t copied)
 {
 	size_t size = 1024;
 
-	if (copied <= 128)
+	if (copied <= SMALL_COPY_MAX)
 		return 832;
 	if (copied > 8192)
 		return 16640 + (copied - 8192u) * 9 / 8;
@@ -166,10 +169,20 @@ size_t vd_nfq_truesize(uint32_t copied)
 	return size + 256;
 }
 
+/*
+ * Whole packets: most are no longer than an Ethernet frame; large GSO ones share the same room. Short ones leave the small cache as
+ * soon as their message has a time stamp too, and it has, once any socket of the machine asks for them (SO_TIMESTAMP).
+ */
+uint32_t vd_nfq_usual_copy(uint32_t copy_range)
+{
+	if (copy_range == 0 || copy_range > 1500)
+		return 1500;
+	return copy_range <= SMALL_COPY_MAX ? SMALL_COPY_MAX + 1 : copy_range;
+}
+
 size_t vd_nfq_receive_buffer(uint32_t maxlen, uint32_t copy_range)
 {
-	/* whole packets: most are no longer than an Ethernet frame; large GSO ones share the same room */
-	uint32_t usual = copy_range == 0 || copy_range > 1500 ? 1500 : copy_range;
+	uint32_t usual = vd_nfq_usual_copy(copy_range);
 	size_t bytes = (size_t)maxlen * vd_nfq_truesize(usual);
 	size_t large = 64 * vd_nfq_truesize(VD_NFQ_COPY_RANGE_MAX);
 

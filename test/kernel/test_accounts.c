@@ -162,7 +162,10 @@ static void fail_open_lets_pass(void **state)
 	close(receiver);
 }
 
-/* The kernel throws the queue away under our hands: late verdicts are "flushed", not errors, and the engine goes on. */
+/*
+ * The kernel throws the queue away under our hands: late verdicts are "flushed", not errors, and the engine goes on. What was accepted
+ * is counted by a rule behind the queue: a device that is about to go down drops without a word what it is given.
+ */
 static void a_flushed_queue_is_counted(void **state)
 {
 	static const struct {
@@ -175,6 +178,7 @@ static void a_flushed_queue_is_counted(void **state)
 
 	(void)state;
 	scene_set_up("filter", "");
+	scene_count_behind("mangle", "POSTROUTING", "", "behind");
 	for (unsigned cause = 0; cause < 2; cause++)
 		for (unsigned i = 0; i < SCENE_SHAPE_COUNT; i++) {
 			struct vd_engine_options options = scene_options(&SCENE_SHAPES[i]);
@@ -182,6 +186,7 @@ static void a_flushed_queue_is_counted(void **state)
 			struct engine_host *host;
 			struct vd_queue_stats stats;
 			struct traffic_flows flows;
+			uint64_t behind = scene_counted("mangle", "behind");
 
 			if (cause && vd_net_try("command -v nft")) {
 				print_message("nft is not installed: only half of the test has run\n");
@@ -203,7 +208,9 @@ static void a_flushed_queue_is_counted(void **state)
 			assert_int_equal(stats.refused, 0);
 			assert_int_equal(stats.verdicts[VD_ACCEPT] + stats.flushed, SCENE_PACKETS + SCENE_FLOWS);
 			/* where a flush ended in a run is told in bounds */
-			assert_in_range(stats.verdicts[VD_ACCEPT] - traffic_drain(receiver, 50), 0, stats.maybe_flushed);
+			behind = scene_counted("mangle", "behind") - behind;
+			assert_in_range(stats.verdicts[VD_ACCEPT] - behind, 0, stats.maybe_flushed);
+			assert_true(traffic_drain(receiver, 50) >= SCENE_FLOWS);
 			engine_host_destroy(host);
 			close(receiver);
 		}

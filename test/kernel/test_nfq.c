@@ -379,19 +379,24 @@ static void gets_the_buffer_that_it_asks_for(void **state)
 	vd_nfq_close(&nfq);
 }
 
-/* The promise of vd_nfq_receive_buffer(): maxlen packets fit, whatever their size. */
+/*
+ * The promise of vd_nfq_receive_buffer(): maxlen packets fit, whatever their size; also with time stamps, which every packet gets
+ * as soon as any socket of the machine wants some.
+ */
 static void buffer_holds_a_full_queue(void **state)
 {
 	static const uint32_t ranges[] = {0, 128, 600};
 	static const size_t lengths[] = {1, 100, 300, 700, 1472};
 	const unsigned maxlen = 1000;
 	uint8_t data[1472] = {0};
-	int sender;
+	int sender, wants, on = 1;
 
 	(void)state;
 	vd_net_setup(&net);
 	queue_output(QUEUE);
 	sender = traffic_udp_open(net.near, AF_INET, 0);
+	wants = traffic_udp_open(net.near, AF_INET, 0);
+	assert_int_equal(setsockopt(wants, SOL_SOCKET, SO_TIMESTAMP, &on, sizeof on), 0);
 	for (unsigned i = 0; i < sizeof ranges / sizeof *ranges; i++)
 		for (unsigned j = 0; j < sizeof lengths / sizeof *lengths; j++) {
 			struct vd_nfq nfq;
@@ -405,6 +410,7 @@ static void buffer_holds_a_full_queue(void **state)
 			assert_int_equal(status_of(&nfq).waiting, maxlen);
 			vd_nfq_close(&nfq);
 		}
+	close(wants);
 	close(sender);
 }
 
