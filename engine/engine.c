@@ -311,7 +311,7 @@ int vd_engine_queue_socket(struct vd_engine *engine, unsigned queue)
 	int descriptor = -1;
 
 	for (unsigned i = 0; plan && i < plan->lane_count; i++)
-		if (vd_lane_is_queue(plan->lanes[i], queue))
+		if (vd_lane_is_queue(plan->lanes[i], queue) && atomic_load_explicit(&plan->lanes[i]->is_open, memory_order_acquire))
 			descriptor = plan->lanes[i]->port->descriptor;
 	vd_engine_end_visit(engine);
 	return descriptor;

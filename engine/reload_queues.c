@@ -102,7 +102,7 @@ static struct vd_port_settings for_both(const struct reload *reload, unsigned ke
 	return both;
 }
 
-/* The caller holds the lane, or nothing has changed about room. */
+/* The caller holds the lane. */
 static int configure(struct vd_lane *lane, struct vd_port_settings *settings)
 {
 	settings->slot_room = lane->slots.room;

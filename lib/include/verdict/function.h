@@ -79,7 +79,8 @@ struct vd_function {
 	const char *const *counters; /* names, ended by NULL; vd_count() counts by index */
 
 	/*
-	 * Once, before any packet, in the thread that starts the engine. *shared is what the other calls get. 0, or -errno
+	 * Once, before any packet, in the thread that starts the engine; on a reload in a thread of its own that has less of the
+	 * CPU (nice 10, which threads that it starts inherit). *shared is what the other calls get. 0, or -errno
 	 * with a sentence in `open->error`: return vd_open_error(open, "..."). May be NULL.
 	 *
 	 * open() and open_state() run in the network namespace of the queues (`netns`, --netns): a socket opened here
