@@ -47,8 +47,8 @@ static bool is_fault(const struct vd_link *link, unsigned verdict)
 	return verdict >= VD_VERDICT_COUNT || (verdict == VD_REJECT && !link->may_reject);
 }
 
-/* Takes over what the function said; returns how many packets it left undecided. */
-static unsigned settle(const struct vd_link *link, struct pending *pending, struct vd_link_tally *tally,
+/* Takes over what the function said; returns how many packets it left undecided. `by`: this function, for vd_slot.decided. */
+static unsigned settle(const struct vd_link *link, uint32_t by, struct pending *pending, struct vd_link_tally *tally,
 		       enum vd_verdict fault_verdict, struct vd_outcome *outcome)
 {
 	uint32_t said[VD_VERDICT_COUNT] = {0}, faults = 0;
@@ -60,6 +60,7 @@ static unsigned settle(const struct vd_link *link, struct pending *pending, stru
 
 		if (is_fault(link, verdict)) { /* what it changed is not to be trusted either */
 			packet->verdict = (uint8_t)fault_verdict;
+			vd_slot_of(packet)->decided = by | VD_DECIDED_FAULT | (packet->changed ? VD_DECIDED_TAKEN_BACK : 0);
 			packet->changed = 0;
 			faults++;
 			continue;
@@ -70,6 +71,7 @@ static unsigned settle(const struct vd_link *link, struct pending *pending, stru
 			pending->packets[left++] = packet;
 		} else {
 			packet->verdict = (uint8_t)verdict;
+			vd_slot_of(packet)->decided = by;
 		}
 	}
 	vd_tally_add(&tally->packets, pending->count);
@@ -111,9 +113,11 @@ void vd_chain_decide(struct vd_chain *chain, unsigned worker, unsigned lane, enu
 			call_by_shard(link, &pending, link->states + lane * chain->shards);
 			break;
 		}
-		pending.count = settle(link, &pending, tally, fault_verdict, outcome);
+		pending.count = settle(link, i + 1, &pending, tally, fault_verdict, outcome);
 	}
-	for (unsigned i = 0; i < pending.count; i++)
+	for (unsigned i = 0; i < pending.count; i++) {
 		pending.packets[i]->verdict = (uint8_t)chain->default_verdict;
+		vd_slot_of(pending.packets[i])->decided = 0;
+	}
 	outcome->by_default = pending.count;
 }

@@ -17,6 +17,7 @@ static bool settle_edits(struct vd_packet *packet, enum vd_verdict fault_verdict
 
 	if (goes_on && packet->edit_refused) {
 		packet->verdict = (uint8_t)fault_verdict;
+		vd_slot_of(packet)->decided |= VD_DECIDED_REFUSED | (packet->changed ? VD_DECIDED_TAKEN_BACK : 0);
 		packet->changed = 0;
 		return true;
 	}
@@ -66,6 +67,7 @@ void vd_decide(struct vd_worker *worker, struct vd_lane *lane, struct vd_packet 
 			refused += settle_edits(packets[i], fault_verdict);
 	if (outcome.rejected && lane->port->operations->has_senders)
 		answer_rejected(worker, tally, packets, count);
+	vd_taps_show(&worker->engine->taps, worker->index, worker->plan->chain, packets, count);
 	if (outcome.by_default)
 		vd_tally_add(&tally->by_default, outcome.by_default);
 	if (outcome.faults)

@@ -117,6 +117,7 @@ int vd_engine_create(struct vd_engine **engine, const struct vd_engine_options *
 	if (!*engine)
 		return vd_error_set(error, -ENOMEM, "out of memory");
 	pthread_mutex_init(&(*engine)->reloading, NULL);
+	pthread_mutex_init(&(*engine)->taps.changing, NULL);
 	(*engine)->chain = calloc(1, sizeof *(*engine)->chain);
 	result = (*engine)->chain ? vd_watch_init(&(*engine)->watch) : -ENOMEM;
 	if (!result)
@@ -387,6 +388,7 @@ void vd_engine_destroy(struct vd_engine *engine)
 	free(engine->chain);
 	vd_names_free(&engine->names);
 	pthread_mutex_destroy(&engine->reloading);
+	pthread_mutex_destroy(&engine->taps.changing);
 	free(engine->netns);
 	free(engine->cpus);
 	free(engine);

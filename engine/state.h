@@ -18,6 +18,7 @@
 #include "engine/parking.h"
 #include "engine/plan.h"
 #include "engine/tally.h"
+#include "engine/tap.h"
 #include "engine/watch.h"
 
 /* Causes that are known when a packet is decided come first. */
@@ -71,6 +72,7 @@ struct vd_engine {
 	unsigned *cpus;
 	struct vd_chain *chain; /* of the plan, or what will be */
 	struct vd_names *names;
+	struct vd_taps taps;
 
 	struct vd_lane *lanes[VD_ENGINE_QUEUES_MAX]; /* by index; until it runs the first ones */
 	unsigned lane_count;			     /* until it runs */

@@ -343,6 +343,106 @@ static inline uint64_t vd_latency_quantile_ns(const struct vd_latency *latency, 
  */
 int vd_engine_queue_latency(struct vd_engine *engine, unsigned place, enum vd_since since, struct vd_latency *latency);
 
+/* ---- taps: looking at packets while they are decided ---- */
+
+/*
+ * A tap gets a copy of each packet that it asks for, with its verdict, as it goes on: edits included, before it is sent. The threads
+ * that decide never wait for who reads: what has no room is missed, and counted.
+ *
+ *	struct vd_engine_tap_options options = VD_ENGINE_TAP_OPTIONS_INIT;
+ *	const struct vd_engine_tap_packet *packet;
+ *
+ *	options.what = VD_TAP_DROPPED;
+ *	if (!vd_engine_tap_open(engine, &tap, &options, &error)) {
+ *		while (goes_on) {
+ *			while ((packet = vd_engine_tap_read(tap)))
+ *				print(packet->function, packet->data, packet->length);
+ *			sleep some milliseconds;
+ *		}
+ *		vd_engine_tap_close(tap);
+ *	}
+ *
+ * While there is none, it costs a load for each burst of packets.
+ */
+#define VD_ENGINE_TAPS_MAX 4
+#define VD_ENGINE_TAP_ROOM_DEFAULT (4u << 20)
+#define VD_ENGINE_TAP_ROOM_MAX (1u << 30)
+#define VD_ENGINE_TAP_SAMPLE_MAX 1000000000u
+
+/* What a tap asks for: packets of any of these. */
+#define VD_TAP_ACCEPTED 0x1u /* go on: VD_ACCEPT, VD_REPEAT, VD_QUEUE, VD_STOP */
+#define VD_TAP_DROPPED 0x2u  /* VD_DROP, whoever said so */
+#define VD_TAP_REJECTED 0x4u /* VD_REJECT */
+#define VD_TAP_FAULTED 0x8u  /* got the fault verdict: a function returned what is no verdict, or an edit was refused */
+#define VD_TAP_ALL 0xfu
+
+struct vd_engine_tap_options {
+	uint32_t what;	      /* VD_TAP_*; 0: VD_TAP_ALL */
+	int queue;	      /* packets of this one only; -1: of all */
+	const char *function; /* packets only that this function decided, by its name; NULL: that anybody did */
+	uint32_t sample;      /* of these, one in so many, drawn by lot; up to VD_ENGINE_TAP_SAMPLE_MAX; 0 and 1: all */
+	uint32_t snap;	      /* bytes of each; 0: all that the engine has of it */
+	uint32_t room;	      /* bytes for packets that wait to be read, divided among the workers, of which each has 256 KB at
+				 least; up to VD_ENGINE_TAP_ROOM_MAX; 0: VD_ENGINE_TAP_ROOM_DEFAULT */
+};
+
+#define VD_ENGINE_TAP_OPTIONS_INIT {.queue = -1}
+
+struct vd_engine_tap_packet {
+	const uint8_t *data;  /* from the network header on; valid until the next read, or close */
+	uint32_t length;      /* bytes of it */
+	uint32_t wire_length; /* bytes that the packet has */
+	uint64_t time_ns;     /* when it was decided: since 1970 */
+	const char *function; /* that decided; NULL: none had an opinion. As long as the engine */
+	enum vd_verdict verdict;
+	bool is_fault;		/* that function returned what is no verdict; `verdict` is the fault verdict */
+	bool is_edit_refused;	/* likewise, as an edit was refused */
+	bool is_taken_back;	/* that was after a change, which so does not go on, but may be seen in `data` */
+	bool is_edited;		/* these are not the bytes that came: a function changed them */
+	bool is_marked;		/* goes on with `mark`, which a function gave it */
+	uint32_t mark;
+	uint32_t id;
+	uint32_t indev, outdev; /* interfaces, of a bridge its ports; 0: none */
+	uint16_t queue;
+	uint16_t requeue; /* VD_QUEUE: where to */
+	uint16_t ethertype;
+	uint8_t hook;
+	uint8_t hardware_address_length; /* of its sender; 0: not known */
+	uint8_t hardware_address[8];
+};
+
+/* As far as they are known: exact when it is stopped. sampled = read + missed + what waits to be read. */
+struct vd_engine_tap_stats {
+	uint64_t decided; /* packets, while it was open */
+	uint64_t matched; /* of them: that it asks for, */
+	uint64_t sampled; /* and that were drawn */
+	uint64_t missed;  /* of them: there was no room */
+	uint64_t read;
+};
+
+struct vd_engine_tap;
+
+/*
+ * Any time from vd_engine_create() to vd_engine_destroy(), before which it has to be closed; a reload does not matter to it. Any
+ * thread, but only one at a time for one tap. -EINVAL: an option is out of its range; -EBUSY: VD_ENGINE_TAPS_MAX are open; -ENOMEM.
+ */
+int vd_engine_tap_open(struct vd_engine *engine, struct vd_engine_tap **tap, const struct vd_engine_tap_options *options,
+		       struct vd_error *error);
+
+/*
+ * The next packet; NULL: there is none now. A flow's packets come in the order in which they were decided. Never waits. After
+ * NULL the next call looks anew: a loop up to NULL, now and then, gets all.
+ */
+const struct vd_engine_tap_packet *vd_engine_tap_read(struct vd_engine_tap *tap);
+
+/* No packets come from here on; those that wait can be read. */
+void vd_engine_tap_stop(struct vd_engine_tap *tap);
+
+void vd_engine_tap_stats(const struct vd_engine_tap *tap, struct vd_engine_tap_stats *stats);
+
+/* NULL is fine. */
+void vd_engine_tap_close(struct vd_engine_tap *tap);
+
 /* "verdict 0.1.0" and so on: the library that is running. */
 const char *vd_version(void);
 
