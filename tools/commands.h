@@ -13,6 +13,7 @@ int verdict_rules(int argc, char **argv);
 int verdict_reload(int argc, char **argv);
 int verdict_stats(int argc, char **argv);
 int verdict_top(int argc, char **argv);
+int verdict_dump(int argc, char **argv);
 int verdict_doctor(int argc, char **argv);
 int verdict_bench(int argc, char **argv);
 

@@ -22,6 +22,7 @@ static const struct {
 	{"reload", verdict_reload, "have a running verdict read its configuration again"},
 	{"stats", verdict_stats, "print what a running verdict has counted"},
 	{"top", verdict_top, "watch a running verdict on the terminal"},
+	{"dump", verdict_dump, "show packets that a running verdict decides on, for tcpdump and Wireshark"},
 	{"doctor", verdict_doctor, "say what the kernel can do, who owns which queue, and what is wrong"},
 	{"bench", verdict_bench, "measure how fast functions and this machine are"},
 };

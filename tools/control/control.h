@@ -90,6 +90,12 @@ struct vd_control_source {
 									    all, the client is closed when it has read it */
 	void (*end)(void *argument);					 /* once, when it will not be pumped again; or NULL */
 	void *argument;
+
+	/*
+	 * Not NULL: what is written is not lines, so the client cannot be answered any more, and what else it sends is not looked at.
+	 * It is called when the client has closed its direction, or this control closes: the pump should come to its end soon.
+	 */
+	void (*finish)(void *argument);
 };
 
 /* From a handler: the source begins one interval behind the reply, if the handler returns 0. -EBUSY: this client has one. */

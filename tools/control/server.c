@@ -241,19 +241,24 @@ void vd_control_remove(struct vd_control *control)
 		vd_control_place_remove(&control->place);
 }
 
-/* What waits for clients, as far as they take it. */
+/* What waits for clients, as far as they take it; before that, what sources have to say at their end. */
 static void send_last(struct vd_control *control)
 {
 	uint64_t end = vd_clock_ns() + LAST_MOMENT_MS * 1000000ull;
 
+	for (unsigned i = 0; i < VD_CONTROL_CLIENTS_MAX; i++)
+		if (control->clients[i])
+			vd_stream_finish(control->clients[i]);
 	for (unsigned i = 0; i < VD_CONTROL_CLIENTS_MAX; i++) {
 		struct vd_control_stream *stream = control->clients[i];
 
-		while (stream && stream->output.waiting && vd_clock_ns() < end) {
+		while (stream && (stream->output.waiting || (stream->is_finishing && stream->has_source)) && vd_clock_ns() < end) {
 			struct pollfd writable = {.fd = stream->socket, .events = POLLOUT};
 
 			poll(&writable, 1, LAST_MOMENT_MS / 10);
-			if (vd_output_send(&stream->output, stream->socket) < 0)
+			if (stream->is_finishing)
+				vd_stream_pump(stream, UINT64_MAX);
+			if (stream->is_gone || vd_output_send(&stream->output, stream->socket) < 0)
 				break;
 		}
 	}

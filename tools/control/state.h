@@ -17,6 +17,7 @@ struct vd_control_stream {
 	struct ucred peer;
 	uint64_t active_ns; /* the last byte in either direction */
 	bool is_last;	    /* nothing more is read; closed when everything is sent */
+	bool is_finishing;  /* nothing more is read; its source comes to its end */
 	bool is_gone;	    /* closed at the end of the round */
 	bool has_more;	    /* requests are there that were not looked at in this round */
 	uint32_t events;    /* that epoll tells of */
@@ -61,6 +62,7 @@ void vd_stream_read(struct vd_control_stream *stream);
 void vd_stream_serve(struct vd_control_stream *stream);	    /* requests that are there, some of them */
 void vd_stream_pump(struct vd_control_stream *stream, uint64_t now_ns);
 void vd_stream_send(struct vd_control_stream *stream);
+void vd_stream_finish(struct vd_control_stream *stream); /* tells a source that can be told to end, once */
 void vd_stream_throw_out(struct vd_control_stream *stream, const char *why);
 void vd_stream_destroy(struct vd_control_stream *stream);
 

@@ -71,7 +71,7 @@ void vd_stream_send(struct vd_control_stream *stream)
 	}
 	if (sent)
 		stream->active_ns = vd_clock_ns();
-	event.events = (stream->is_last ? 0 : EPOLLIN) | (stream->output.waiting ? EPOLLOUT : 0);
+	event.events = (stream->is_last || stream->is_finishing ? 0 : EPOLLIN) | (stream->output.waiting ? EPOLLOUT : 0);
 	if (event.events != stream->events && !epoll_ctl(stream->control->epoll, EPOLL_CTL_MOD, stream->socket, &event))
 		stream->events = event.events;
 }
@@ -148,6 +148,11 @@ static void answer(struct vd_control_stream *stream, const json_t *request)
 	json_decref(reply.members);
 }
 
+static bool gets_no_answers(const struct vd_control_stream *stream)
+{
+	return stream->has_source && stream->source.finish;
+}
+
 void vd_stream_serve(struct vd_control_stream *stream)
 {
 	stream->has_more = false;
@@ -155,6 +160,8 @@ void vd_stream_serve(struct vd_control_stream *stream)
 		struct vd_error error;
 		json_t *request;
 
+		if (gets_no_answers(stream))
+			return;
 		switch (vd_request_next(&stream->reader, &request, &error)) {
 		case VD_REQUEST_NONE:
 			return;
@@ -176,16 +183,23 @@ void vd_stream_serve(struct vd_control_stream *stream)
 
 void vd_stream_read(struct vd_control_stream *stream)
 {
-	size_t size;
-	char *room;
+	bool is_asking = !gets_no_answers(stream);
+	char unread[4096], *room = unread;
+	size_t size = sizeof unread;
 	ssize_t received;
 
 	if (stream->has_more) /* then there may be no room */
 		return;
-	room = vd_request_room(&stream->reader, &size);
+	if (is_asking)
+		room = vd_request_room(&stream->reader, &size);
 	received = recv(stream->socket, room, size, MSG_DONTWAIT);
 	if (received < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
+	if (!received && !is_asking) {
+		vd_stream_finish(stream);
+		vd_stream_send(stream);
+		return;
+	}
 	if (received <= 0) { /* it may have closed one direction only, and read on */
 		stream->is_last = true;
 		stream->is_gone = received < 0;
@@ -193,6 +207,8 @@ void vd_stream_read(struct vd_control_stream *stream)
 		return;
 	}
 	stream->active_ns = vd_clock_ns();
+	if (!is_asking)
+		return;
 	vd_request_received(&stream->reader, (size_t)received);
 	vd_stream_serve(stream);
 }
@@ -262,6 +278,15 @@ static void end_source(struct vd_control_stream *stream)
 	if (stream->has_source && stream->source.end)
 		stream->source.end(stream->source.argument);
 	stream->has_source = false;
+}
+
+void vd_stream_finish(struct vd_control_stream *stream)
+{
+	if (!gets_no_answers(stream) || stream->is_finishing)
+		return;
+	stream->is_finishing = true;
+	stream->next_pump_ns = 0; /* at once */
+	stream->source.finish(stream->source.argument);
 }
 
 void vd_stream_pump(struct vd_control_stream *stream, uint64_t now_ns)

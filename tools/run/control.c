@@ -9,6 +9,7 @@
 
 #include "engine/clock.h"
 #include "engine/error.h"
+#include "tools/dump/dump.h"
 #include "tools/log/log.h"
 
 #define EVERY_MS_MIN 100
@@ -54,6 +55,15 @@ static int answer_stats(void *argument, const json_t *request, struct vd_control
 	}
 	fill(argument, reply->members);
 	return 0;
+}
+
+/* ---- {"command": "dump"}: what follows the reply is no JSON ---- */
+
+static int answer_dump(void *argument, const json_t *request, struct vd_control_reply *reply, struct vd_error *error)
+{
+	struct vd_daemon_answers *answers = argument;
+
+	return vd_dump_answer(answers->daemon->engine, request, reply, error);
 }
 
 /* ---- {"command": "reload"}: answered when it is done ---- */
@@ -108,6 +118,7 @@ int vd_daemon_control(struct vd_daemon *daemon, const struct vd_settings *settin
 		return vd_origin_prefix(error, &name->origin, result);
 	vd_control_log_to(daemon->control, vd_log_take, NULL);
 	vd_control_add(daemon->control, "stats", answer_stats, answers);
+	vd_control_add(daemon->control, "dump", answer_dump, answers);
 	vd_control_add(daemon->control, "reload", answer_reload, answers);
 	vd_control_add(daemon->control, "takeover", answer_takeover, answers);
 	return 0;
