@@ -144,13 +144,39 @@ static int answer_subscribe(void *argument, const json_t *request, struct vd_con
 	return 0;
 }
 
+/* Bytes instead of lines: a 'b' each time, and an 'e' when it was told to end. */
+static atomic_uint finished;
+
+static bool pump_bytes(void *argument, struct vd_control_stream *stream)
+{
+	(void)argument;
+	atomic_fetch_add(&pumped, 1);
+	return !vd_control_write(stream, finished ? "e" : "b", 1) || !finished;
+}
+
+static void finish(void *argument)
+{
+	(void)argument;
+	atomic_fetch_add(&finished, 1);
+}
+
+static int answer_bytes(void *argument, const json_t *request, struct vd_control_reply *reply, struct vd_error *why)
+{
+	struct vd_control_source source = {.interval_ms = 1, .pump = pump_bytes, .end = end, .finish = finish};
+
+	(void)argument;
+	(void)request;
+	(void)why;
+	return vd_control_subscribe(reply, &source);
+}
+
 /* ---- what the tests share ---- */
 
 static void serve(const struct vd_control_limits *limits)
 {
 	static int some;
 
-	ended = pumped = slept = 0;
+	ended = pumped = slept = finished = 0;
 	dropped = 0;
 	*logged = '\0';
 	if (vd_control_open(&control, path, 0600, &error))
@@ -165,6 +191,7 @@ static void serve(const struct vd_control_limits *limits)
 	vd_control_add(control, "sleep", answer_sleep, NULL);
 	vd_control_add(control, "subscribe", answer_subscribe, NULL);
 	vd_control_add(control, "five", answer_subscribe, &some);
+	vd_control_add(control, "bytes", answer_bytes, NULL);
 	assert_int_equal(vd_control_start(control, &error), 0);
 }
 
@@ -347,7 +374,7 @@ static void answers(void **state)
 		echo(&client, i);
 	assert_int_equal(vd_client_call(&client, json_pack("{s:s}", "command", "nothing"), PATIENCE_MS, &reply, &error), -EREMOTEIO);
 	assert_string_equal(error.text,
-			    "there is no command 'nothing', only echo, refuse, large, descriptors, sleep, subscribe, five");
+			    "there is no command 'nothing', only echo, refuse, large, descriptors, sleep, subscribe, five, bytes");
 	assert_int_equal(vd_client_call(&client, json_pack("{s:s}", "command", "refuse"), PATIENCE_MS, &reply, &error), -EREMOTEIO);
 	assert_string_equal(error.text, "not today");
 	assert_int_equal(client.descriptor_count, 0);
@@ -791,6 +818,87 @@ static void one_of_many_gets_it(void **state)
 	pthread_barrier_destroy(&gate);
 }
 
+/* All that is left to read: so many bytes of which only the last one is an end. */
+static size_t read_to_the_end(struct vd_client *client)
+{
+	size_t count = client->length;
+	bool has_end = false;
+
+	for (size_t i = 0; i < client->length; i++)
+		assert_int_equal(client->bytes[i], 'b');
+	for (;;) {
+		char bytes[4096];
+		ssize_t received = recv(client->socket, bytes, sizeof bytes, MSG_DONTWAIT);
+
+		if (received < 0) {
+			assert_int_equal(errno, EAGAIN);
+			assert_int_equal(poll(&(struct pollfd){.fd = client->socket, .events = POLLIN}, 1, PATIENCE_MS), 1);
+			continue;
+		}
+		if (!received)
+			break;
+		for (ssize_t i = 0; i < received; i++) {
+			assert_false(has_end);
+			has_end = bytes[i] == 'e';
+			assert_true(has_end || bytes[i] == 'b');
+		}
+		count += (size_t)received;
+	}
+	assert_true(has_end);
+	return count;
+}
+
+/* What is sent behind such a request is never answered, and to close one's direction is to ask for the end. */
+static void bytes_have_an_end(void **state)
+{
+	struct vd_client client;
+
+	(void)state;
+	for (int by_close = 0; by_close < 2; by_close++) {
+		serve(NULL);
+		dial(&client);
+		say(&client, "{\"command\":\"bytes\"}\nnonsense\n{\"command\":\"echo\",\"text\":1}\n");
+		json_decref(get(&client));
+		say(&client, "{\"command\":\"bytes\"}\n\n\n");
+		while (pumped < 10)
+			pause_ms(1);
+		say(&client, "more nonsense");
+		while (pumped < 20)
+			pause_ms(1);
+		assert_int_equal(finished, 0);
+		if (by_close)
+			stop();
+		else
+			shutdown(client.socket, SHUT_WR);
+		assert_true(read_to_the_end(&client) > 20);
+		assert_int_equal(finished, 1);
+		vd_client_close(&client);
+		if (!by_close)
+			stop();
+		assert_int_equal(ended, 1);
+	}
+}
+
+/* Who goes, goes: nothing is sent behind it, and the source is told. */
+static void bytes_for_nobody(void **state)
+{
+	struct vd_client client;
+
+	(void)state;
+	serve(NULL);
+	dial(&client);
+	say(&client, "{\"command\":\"bytes\"}\n");
+	json_decref(get(&client));
+	vd_client_close(&client);
+	while (!ended)
+		pause_ms(1);
+	dial(&client);
+	echo(&client, 3);
+	vd_client_close(&client);
+	stop();
+	assert_int_equal(ended, 1);
+}
+
 /* ---- what a client says ---- */
 
 static void clients_say_what_is_wrong(void **state)
@@ -840,6 +948,8 @@ int main(void)
 		cmocka_unit_test_teardown(sources_are_pumped, clean_up),
 		cmocka_unit_test_teardown(sources_and_requests, clean_up),
 		cmocka_unit_test_teardown(a_slow_reader_misses_lines, clean_up),
+		cmocka_unit_test_teardown(bytes_have_an_end, clean_up),
+		cmocka_unit_test_teardown(bytes_for_nobody, clean_up),
 		cmocka_unit_test_teardown(a_socket_has_one_owner, clean_up),
 		cmocka_unit_test_teardown(what_is_left_is_replaced, clean_up),
 		cmocka_unit_test_teardown(what_is_no_socket_stays, clean_up),
