@@ -174,14 +174,15 @@ static bool has_no_time(void)
 /* `seconds`: how long it is to go on, 0: for ever. */
 static void take_signals(int socket, uint64_t seconds)
 {
-	struct sigaction action = {.sa_handler = interrupt}; /* no SA_RESTART: calls are to be left */
+	struct sigaction action = {.sa_handler = interrupt}, hangup; /* no SA_RESTART: calls are to be left */
 
 	ending_socket = socket;
 	if (seconds)
 		alarm((unsigned)seconds + LAST_MS / 1000);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
+	if (!sigaction(SIGHUP, NULL, &hangup) && hangup.sa_handler != SIG_IGN) /* nohup(1) means it */
+		sigaction(SIGHUP, &action, NULL);
 	action.sa_handler = ring;
 	sigaction(SIGALRM, &action, NULL);
 	signal(SIGPIPE, SIG_IGN);
