@@ -4,6 +4,8 @@
 //
 //	port_alone	the simulated queue without an engine: receive and send, in bursts of so many
 //	engine		the whole engine over it, with so many workers, writers and lanes; its function accepts everything
+//	tap		the same with one worker, while somebody on another CPU reads a tap: of all packets one in `sample`, 128 bytes of
+//			each; 0: there is no tap. cpu_ns is the worker's alone; `missed` is the share that found no room
 //	work		the same with a function that takes 200 ns of CPU, and so many workers, up to one on each CPU
 //	first		the stock function `first`, one worker, so many flows, which come in turn and are all in its table
 //
@@ -12,6 +14,7 @@
 // is checked by the sum of their ids. What `first` takes is measured from its second look at each flow on: the first ones fill
 // the table.
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <ctime>
 #include <filesystem>
@@ -19,6 +22,7 @@
 
 #include <benchmark/benchmark.h>
 
+#include <pthread.h>
 #include <sched.h>
 
 #include "engine/engine.h"
@@ -198,6 +202,83 @@ void engine(benchmark::State &state)
 	state.counters["own_ns"] = cpu / runs - port_ns();
 	state.counters["wall_ns"] = wall / runs;
 	state.counters["on_the_spot"] = on_the_spot / runs;
+}
+
+// ---- a tap ----
+
+struct tap_reader {
+	struct vd_engine_tap *tap;
+	std::atomic<bool> is_over;
+};
+
+void *read_tap(void *argument)
+{
+	auto *reader = static_cast<struct tap_reader *>(argument);
+
+	while (!reader->is_over)
+		while (const struct vd_engine_tap_packet *packet = vd_engine_tap_read(reader->tap))
+			benchmark::DoNotOptimize(packet->data[0]);
+	return nullptr;
+}
+
+// The worker's CPU time for a packet, or a negative number: something went wrong.
+double run_tapped(unsigned sample, double *missed)
+{
+	struct vd_engine_options options = {};
+	struct vd_engine_tap_options tap_options = {};
+	struct vd_engine_tap_stats stats = {};
+	struct vd_worker_stats worker = {};
+	struct vd_function function = make_function("accept");
+	struct tap_reader reader = {};
+	struct vd_engine *engine;
+	struct vd_error error;
+	struct vd_port *port = make_port(0);
+	pthread_t thread;
+
+	options.default_verdict = VD_ACCEPT;
+	options.fault_verdict = VD_DROP;
+	options.workers = 1;
+	tap_options.queue = -1;
+	tap_options.sample = sample;
+	tap_options.snap = 128;
+	function.decide_burst = accept_all;
+	if (!port || vd_engine_create(&engine, &options, &error))
+		return -1;
+	bool is_good = !vd_engine_add_function(engine, &function, "", &error) && !vd_engine_add_port(engine, port, &error);
+	bool has_reader = is_good && sample && !vd_engine_tap_open(engine, &reader.tap, &tap_options, &error) &&
+			  !pthread_create(&thread, nullptr, read_tap, &reader);
+
+	is_good = is_good && !vd_engine_run(engine, &error) && has_answered_all(port) && (has_reader || !sample);
+	if (has_reader) {
+		reader.is_over = true;
+		pthread_join(thread, nullptr);
+		vd_engine_tap_stats(reader.tap, &stats);
+		*missed = static_cast<double>(stats.missed) / static_cast<double>(stats.sampled);
+		is_good = is_good && stats.matched == PACKETS;
+	}
+	is_good = is_good && vd_engine_worker_stats(engine, &worker, 1) == 1 && worker.cpu_ns;
+	vd_engine_tap_close(reader.tap);
+	vd_engine_destroy(engine);
+	return is_good ? static_cast<double>(worker.cpu_ns) / static_cast<double>(PACKETS) : -1;
+}
+
+void tap(benchmark::State &state)
+{
+	double cpu = 0, missed = 0, share = 0;
+
+	for (auto _ : state) {
+		double used = run_tapped(static_cast<unsigned>(state.range(0)), &share);
+
+		if (used < 0) {
+			state.SkipWithError("the engine failed, or the tap did not see every packet");
+			return;
+		}
+		state.SetIterationTime(used * 1e-9);
+		cpu += used;
+		missed += share;
+	}
+	state.counters["cpu_ns"] = cpu / static_cast<double>(state.iterations());
+	state.counters["missed"] = missed / static_cast<double>(state.iterations());
 }
 
 // ---- a function that works, by several workers ----
@@ -384,6 +465,7 @@ BENCHMARK(engine)
 	->UseManualTime()
 	->Iterations(5)
 	->Unit(benchmark::kNanosecond);
+BENCHMARK(tap)->ArgName("sample")->Arg(0)->Arg(100)->Arg(1)->UseManualTime()->Iterations(5)->Unit(benchmark::kNanosecond);
 BENCHMARK(work)->ArgName("workers")->Apply(add_workers)->UseManualTime()->Iterations(5)->Unit(benchmark::kNanosecond);
 BENCHMARK(first_flows)
 	->Name("first")

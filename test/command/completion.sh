@@ -93,7 +93,7 @@ expect_words '--batch --batch-delay' "an option's beginning" run --queue 0 --ba
 mkdir "$scratch/run"
 touch "$scratch/run/default.sock" "$scratch/run/second.sock" "$scratch/run/else"
 _verdict_control_directory=$scratch/run
-for command in stats top; do
+for command in stats top dump; do
 	expect_words 'default second' "$command: names of daemons" "$command" ''
 	expect_words 'second' "$command: a name's beginning" "$command" se
 	expect_words "$scratch/run/default.sock $scratch/run/second.sock" "$command: or paths" "$command" "$scratch/run/"
@@ -160,6 +160,13 @@ for option in -w --write --dropped; do
 	expect_words 'in.pcap in.pcapng' "replay $option" replay in.pcap "$option" in
 done
 expect_words 'deeper in.pcap in.pcapng' "replay --write=" replay --write '='
+
+# ---- dump ----
+
+expect_words 'in.pcap in.pcapng' "dump -w" dump -w in
+expect_words '--rejected' "dump --dropped takes no value" dump --dropped --rej
+expect_words 'mark match' "dump --function: names alone" dump --function ma
+expect_words '' "dump --sample: a number" dump --sample ''
 
 # ---- bench ----
 

@@ -51,8 +51,8 @@ static const char HELP[] =
 	"  verdict dump --sample 100 | wireshark -k -i -\n"
 	"  ssh router verdict dump edge --function no-icmp --count 1000 >icmp.pcapng\n"
 	"\n"
-	"exit status: 0 done, interrupted, or nobody reads any more; 1 the daemon did not answer or ended, or the output could not\n"
-	"be written; 2 wrong usage. More in verdict-dump(1).\n";
+	"exit status: 0 done, interrupted, or nobody reads any more; 1 the daemon did not answer or ended, or the output could\n"
+	"not be written; 2 wrong usage. More in verdict-dump(1).\n";
 
 enum { OPTION_WHAT = 256, OPTION_QUEUE = OPTION_WHAT + VD_DUMP_WORD_COUNT, OPTION_FUNCTION, OPTION_SAMPLE, OPTION_FOR };
 

@@ -68,7 +68,7 @@ static const char HELP[] =
 	"  --supervise           read the queues in a second process, and start it again when it dies: verdict-service(7)\n"
 	"  --no-supervise        in this one, whatever the file says\n"
 	"  --stats FORM          text, json or none (text; a line each second only on a terminal)\n"
-	"  --control NAME|PATH   be seen from outside: `verdict stats NAME` and `verdict top NAME` (not)\n"
+	"  --control NAME|PATH   be seen from outside: `verdict stats NAME`, `verdict top NAME`, `verdict dump NAME` (not)\n"
 	"  --control-mode MODE   who may: the mode of that socket (0600)\n"
 	"  --takeover            go on with the queues of the one that has that control socket now, and that ends\n"
 	"  --metrics WHERE       show metrics for Prometheus over HTTP: a port of 127.0.0.1, or ADDRESS:PORT (none)\n"
