@@ -434,18 +434,24 @@ END_OF_CONFIG
 start --config "$scratch/v.conf"
 look "$scratch/reloaded"
 traffic 400
-for function in drop accept 'match:udp port 9002=drop'; do
+for function in drop accept dscp:ef 'match:udp port 9002=drop'; do
 	printf 'queue 7;\nfunction "%s";\n' "$function" >"$scratch/v.conf"
 	expect_exit 0 "a reload, to $function" "$verdict" reload
 	traffic 400
 done
 ended "$dump" INT
-expect_shown "$scratch/reloaded" ' by ' 1600 "reloads go unnoticed"
+expect_shown "$scratch/reloaded" ' by ' 2000 "reloads go unnoticed"
+expect_shown "$scratch/reloaded" ' accept by default \(queue 7\), edited$' 400 "edits are seen"
+if command -v tcpdump >/dev/null; then
+	# sums that the device would have made are made here, when something is edited
+	run_and_keep sh -c "tcpdump -n -vv -r '$scratch/reloaded' 2>/dev/null | grep -A 1 'tos 0xb8' | grep -c 'udp sum ok'"
+	expect_exit 0 "as they go on, with their checksums: $output" test "$output" -eq 400
+fi
 expect_shown "$scratch/reloaded" ' 9001 drop by match ' 100 "the first function"
 expect_shown "$scratch/reloaded" ' drop by drop ' 400 "the second"
 expect_shown "$scratch/reloaded" ' accept by accept ' 400 "the third"
 expect_shown "$scratch/reloaded" ' 9002 drop by match ' 100 "the fourth"
-expect_shown "$scratch/reloaded" ' accept by default ' 600 "and what none of them decided"
+expect_shown "$scratch/reloaded" ' accept by default ' 1000 "and what none of them decided"
 look "$scratch/killed"
 traffic 40
 has_packets() {

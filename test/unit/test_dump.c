@@ -213,6 +213,7 @@ static void comments(void **state)
 	memset(name, 'n', sizeof name - 1);
 	name[sizeof name - 1] = '\0';
 	packet.function = name;
+	packet.data = file; /* nothing of it */
 	vd_pcapng_comment(comment, &packet);
 	assert_string_equal(comment + 8 + 128, " (queue 0), edited, mark 0x0, without its changes");
 	vd_pcapng_packet(file, &packet);
