@@ -399,7 +399,8 @@ if [ "$word" = end ] && [ "$decided" -eq 21000 ] && [ "$matched" -eq 21000 ] && 
 	not_ok "what it missed is counted ($count shown; end $decided $missed $matched $shown)"
 fi
 
-# killed clients leave no tap
+# killed clients leave no tap, nor its 4 MB
+before=$(resident)
 for signal in KILL KILL KILL KILL KILL; do
 	look "$scratch/killed" --sample 3
 	ended "$dump" "$signal"
@@ -411,6 +412,8 @@ are_free() {
 }
 expect_exit 0 "who is killed leaves no place behind" wait_until 20 are_free
 taps_are_free "in the end"
+after=$(resident)
+expect_exit 0 "nor any memory: $before kB, then $after kB" test $((after - before)) -lt 8192
 
 # ---- the daemon ends ----
 
