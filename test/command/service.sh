@@ -24,7 +24,6 @@ send=$build/bench/net/send
 sink=$build/bench/net/sink
 export VERDICT_FUNCTION_PATH=$build/functions
 test_functions=$build/test/functions
-log=$scratch/log
 
 # ---- the unit ----
 
@@ -54,87 +53,8 @@ if [ ! -e "$test_functions/crash.so" ]; then
 	finish
 fi
 
-mkfifo "$scratch/commands"
-chmod 711 "$scratch" # whoever the program becomes can reach its manager
-
-# manage WATCHDOG-SECONDS [NAME=KIND ...] -- OPTION...: a manager with `verdict run`; $manager, $log; $scratch/out, $scratch/err
-manage() {
-	local first=()
-
-	while [ "$1" != -- ]; do
-		first+=("$1")
-		shift
-	done
-	shift
-	: >"$log"
-	: >"$scratch/out"
-	: >"$scratch/err"
-	background python3 test/support/manager.py "$log" "$scratch/commands" "${first[@]}" -- "$verdict" run "$@" \
-		>>"$scratch/out" 2>>"$scratch/err"
-	manager=$child
-}
-
-# tell COMMAND SIGNAL: the manager
-tell() {
-	printf '%s %s\n' "$1" "$2" >"$scratch/commands"
-}
-
-# has_log COUNT PATTERN: at least so many lines like this
-has_log() {
-	[ "$(grep -Ec -- "$2" "$log")" -ge "$1" ]
-}
-
-is_gone() {
-	! kill -0 "$1" 2>/dev/null
-}
-
-# managed: waits until the manager has come to its end; $status
-managed() {
-	wait_until 60 is_gone "$manager" || not_ok "the service manager does not end"
-	wait "$manager"
-	status=$?
-}
-
-show_logs() {
-	sed 's/^/# /' "$log" "$scratch/err"
-}
-
-# expect_log COUNT PATTERN TEXT: so many lines, within a minute
-expect_log() {
-	if wait_until 60 has_log "$1" "$2"; then
-		ok "$3"
-	else
-		not_ok "$3 (wanted $1 lines like: $2)"
-		show_logs
-	fi
-}
-
-# expect_no_log PATTERN TEXT
-expect_no_log() {
-	if has_log 1 "$1"; then
-		not_ok "$2"
-		show_logs
-	else
-		ok "$2"
-	fi
-}
-
-# expect_order TEXT PATTERN...: the first lines of the log like these come in this order
-expect_order() {
-	local text=$1 before=0 line
-
-	shift
-	for pattern; do
-		line=$(grep -En -- "$pattern" "$log" | head -n 1 | cut -d: -f1)
-		if [ "${line:-0}" -le "$before" ]; then
-			not_ok "$text (not in order: $pattern)"
-			show_logs
-			return
-		fi
-		before=$line
-	done
-	ok "$text"
-}
+# shellcheck source=test/support/manager.sh
+. test/support/manager.sh
 
 expect_queues() {
 	local seen
@@ -148,7 +68,7 @@ expect_not_ready() {
 	local pattern=$1 text=$2
 
 	shift 2
-	manage 0 -- "$@"
+	manage 0 -- "$verdict" run "$@"
 	managed
 	if [ "$status" -ne 0 ] && [ "$(wc -l <"$scratch/err")" -eq 1 ] && grep -Eq "$pattern" "$scratch/err"; then
 		ok "$text"
@@ -177,7 +97,7 @@ owner() {
 	awk -v queue="$1" '$1 == queue { print $2 }' "$queues"
 }
 
-manage 2 -- --queue 7-8 --function accept --stats json
+manage 2 -- "$verdict" run --queue 7-8 --function accept --stats json
 expect_log 1 'says READY=1' "it says when it is ready"
 expect_order "when it has handed over the queues' sockets" 'stores queue-7$' 'stores queue-8$' 'says READY=1'
 expect_queues '7 8' "both are bound"
@@ -201,13 +121,13 @@ expect_order "the sockets are given back before it" 'STOPPING=1' 'forgets queue-
 expect_no_log 'discards' "nothing is left with the manager"
 expect_queues '' "nor in the kernel"
 
-manage 0 -- --queue 7 --for 1
+manage 0 -- "$verdict" run --queue 7 --for 1
 managed
 expect_order "an end by itself gives the queue back as well" 'READY=1' 'STOPPING=1' 'forgets queue-7$' ' ends [0-9]+ 0$'
 
 # ---- what it is handed ----
 
-manage 0 queue-7=file queue-8=netlink queue-9=netlink other=file -- --queue 7-8 --stats none
+manage 0 queue-7=file queue-8=netlink queue-9=netlink other=file -- "$verdict" run --queue 7-8 --stats none
 expect_log 1 'says READY=1' "what was kept and is of no use is no obstacle"
 output=$(cat "$scratch/err")
 expect_kept "note: .* called 'other', which is nothing of verdict's" "a descriptor that nobody knows"
@@ -224,7 +144,7 @@ managed
 
 # a configuration that has a queue less now
 printf 'queue 7-8; stats none\n' >"$scratch/verdict.conf"
-manage 0 -- --config "$scratch/verdict.conf"
+manage 0 -- "$verdict" run --config "$scratch/verdict.conf"
 expect_log 1 'says READY=1' "two queues of a file"
 printf 'queue 8-9; stats none\n' >"$scratch/verdict.conf"
 tell restart TERM
@@ -238,7 +158,7 @@ managed
 # ---- a reload ----
 
 printf 'queue 7; stats none\n' >"$scratch/verdict.conf"
-manage 0 -- --config "$scratch/verdict.conf"
+manage 0 -- "$verdict" run --config "$scratch/verdict.conf"
 expect_log 1 'says READY=1' "a queue of a file"
 printf 'queue 7-8; stats none\n' >"$scratch/verdict.conf"
 tell signal HUP
@@ -264,7 +184,7 @@ expect_no_log 'discards' "and nothing is left with the manager"
 
 # ---- with what is left of privileges ----
 
-manage 3 -- --queue 7 --user nobody --seccomp yes --function accept --stats none
+manage 3 -- "$verdict" run --queue 7 --user nobody --seccomp yes --function accept --stats none
 expect_log 1 'says READY=1' "who has given up privileges is ready"
 expect_log 2 'WATCHDOG=1' "feeds the watchdog"
 owner_before=$(owner 7)
@@ -286,7 +206,7 @@ iptables-legacy -w -A INPUT -p udp -m comment --comment offered -j NFQUEUE --que
 # ---- the watchdog ----
 
 # each packet takes a tenth of a second, so that some wait all the time
-manage 3 -- --queue 7 --function "$test_functions/slow.so:100000,sleep" --workers 1 --stats none
+manage 3 -- "$verdict" run --queue 7 --function "$test_functions/slow.so:100000,sleep" --workers 1 --stats none
 expect_log 1 'says READY=1' "a slow engine"
 far "$send" --to 10.9.0.1 --count 100 --port 9000 >/dev/null
 fed=$(grep -c 'WATCHDOG=1' "$log")
@@ -297,7 +217,7 @@ tell stop KILL
 managed
 
 # two threads that wait for a minute in a function are no engine any more; the test packet does not take that way
-manage 3 -- --queue 7 --function "$test_functions/crash.so:9000,hang" --workers 2 --stats none
+manage 3 -- "$verdict" run --queue 7 --function "$test_functions/crash.so:9000,hang" --workers 2 --stats none
 expect_log 1 'says READY=1' "an engine"
 far "$send" --to 10.9.0.1 --count 50 --port 9000 --flows 8 >/dev/null
 expect_log 1 ' watchdog$' "that hangs does not feed it"
@@ -307,39 +227,7 @@ expect_queues '' "its queue goes with the store"
 
 # ---- restarts under load: nothing is lost ----
 
-# load: packets come until unload; the receiver counts
-load() {
-	iptables-legacy -w -Z INPUT
-	background "$sink" --port 9000 --ports 4 >"$scratch/sink" 2>"$scratch/sink.err"
-	receiver=$child
-	wait_until 20 grep -q ready "$scratch/sink.err" || not_ok "the receiver does not start"
-	background nsenter --net="/proc/$far/ns/net" -- "$send" --to 10.9.0.1 --port 9000 --ports 4 --flows 16 --rate 4000 >/dev/null
-	sender=$child
-}
-
-# unload: $offered, $received; what was reordered or came twice has to be 0
-unload() {
-	kill -INT "$sender"
-	wait "$sender"
-	wait_until 60 is_empty
-	kill -INT "$receiver"
-	wait "$receiver"
-	offered=$(iptables-legacy -w -nvxL INPUT | awk '/offered/ { print $1 }')
-	output=$(cat "$scratch/sink")
-	received=$(field received)
-	expect_kept '"reordered":0,"duplicates":0,"corrupt":0' "in order, each once"
-	expect_kept '"socket_lost":0' "and the receiver kept up"
-}
-
-field() {
-	printf '%s\n' "$output" | grep -o "\"$1\":[0-9]*" | head -n 1 | cut -d: -f2
-}
-
-has_lines() {
-	[ "$(wc -l <"$scratch/out")" -ge "$1" ]
-}
-
-manage 0 -- --queue 7 --function accept --maxlen 64k --stats json
+manage 0 -- "$verdict" run --queue 7 --function accept --maxlen 64k --stats json
 expect_log 1 'says READY=1' "under load"
 load
 for ((i = 2; i <= 21; i++)); do
@@ -363,7 +251,7 @@ else
 fi
 
 # the dead process's own accounts are lost with it; what it had read and not answered is in its successor's
-manage 0 -- --queue 7 --function "$test_functions/slow.so:50" --maxlen 64k --stats json --workers 2
+manage 0 -- "$verdict" run --queue 7 --function "$test_functions/slow.so:50" --maxlen 64k --stats json --workers 2
 expect_log 1 'says READY=1' "under load again"
 load
 for ((i = 2; i <= 21; i++)); do
@@ -385,7 +273,7 @@ else
 fi
 
 # with packets in its hands for certain
-manage 0 -- --queue 7 --function "$test_functions/slow.so:200000,sleep" --on-fault accept --workers 1 --stats json
+manage 0 -- "$verdict" run --queue 7 --function "$test_functions/slow.so:200000,sleep" --on-fault accept --workers 1 --stats json
 expect_log 1 'says READY=1' "a slow engine"
 background "$sink" --port 9000 --count 40 >"$scratch/sink" 2>"$scratch/sink.err"
 receiver=$child

@@ -21,7 +21,6 @@ fi
 verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
 build=$(dirname "$verdict")
 send=$build/bench/net/send
-sink=$build/bench/net/sink
 export VERDICT_FUNCTION_PATH=$build/functions
 test_functions=$build/test/functions
 
@@ -73,10 +72,6 @@ expect_errors() {
 		not_ok "$3 (wanted $1 lines like: $2)"
 		sed 's/^/# /' "$scratch/err"
 	fi
-}
-
-is_gone() {
-	! kill -0 "$1" 2>/dev/null
 }
 
 launcher=()
@@ -289,32 +284,6 @@ nothing_is_left "and a rule's bypass flag can do its work"
 kill -INT "$sender" && wait "$sender"
 
 # ---- under load ----
-
-load() {
-	iptables-legacy -w -Z INPUT
-	background "$sink" --port 9000 --ports 4 >"$scratch/sink" 2>"$scratch/sink.err"
-	receiver=$child
-	wait_until 20 grep -q ready "$scratch/sink.err" || not_ok "the receiver does not start"
-	background nsenter --net="/proc/$far/ns/net" -- "$send" --to 10.9.0.1 --port 9000 --ports 4 --flows 16 --rate 4000 >/dev/null
-	sender=$child
-}
-
-# unload: $offered, $received
-unload() {
-	kill -INT "$sender"
-	wait "$sender"
-	wait_until 60 is_empty
-	kill -INT "$receiver"
-	wait "$receiver"
-	offered=$(iptables-legacy -w -nvxL INPUT | awk '/offered/ { print $1 }')
-	output=$(cat "$scratch/sink")
-	received=$(printf '%s\n' "$output" | grep -o '"received":[0-9]*' | cut -d: -f2)
-	expect_kept '"reordered":0,"duplicates":0,"corrupt":0' "in order, each once"
-}
-
-has_lines() {
-	[ "$(wc -l <"$scratch/out")" -ge "$1" ]
-}
 
 is_of() {
 	[ "/proc/$engine/exe" -ef "$1" ]

@@ -101,6 +101,16 @@ wait_until() {
 	done
 }
 
+# is_gone PID
+is_gone() {
+	! kill -0 "$1" 2>/dev/null
+}
+
+# has_lines COUNT: so many lines, at least, in $scratch/out
+has_lines() {
+	[ "$(wc -l <"$scratch/out")" -ge "$1" ]
+}
+
 # finish: the last line; ends the test
 finish() {
 	printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"

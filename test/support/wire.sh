@@ -36,3 +36,37 @@ is_bound() {
 is_empty() {
 	awk '{ waiting += $3 } END { exit waiting != 0 }' "$queues"
 }
+
+# ---- packets along it: needs bench/net's programs in $build, and a rule with the comment "offered" in INPUT ----
+
+# load: from "far" until unload, to ports 9000 to 9003, in 16 flows; a receiver counts
+load() {
+	iptables-legacy -w -Z INPUT
+	# shellcheck disable=SC2154 # $build is set by the tests of the tool
+	background "$build/bench/net/sink" --port 9000 --ports 4 >"$scratch/sink" 2>"$scratch/sink.err"
+	receiver=$child
+	wait_until 20 grep -q ready "$scratch/sink.err" || not_ok "the receiver does not start"
+	background nsenter --net="/proc/$far/ns/net" -- "$build/bench/net/send" --to 10.9.0.1 --port 9000 --ports 4 --flows 16 \
+		--rate 4000 >/dev/null
+	sender=$child
+}
+
+# unload: $offered, $received; what was reordered or came twice has to be 0
+# shellcheck disable=SC2034 # for those who source this
+unload() {
+	kill -INT "$sender"
+	wait "$sender"
+	wait_until 60 is_empty
+	kill -INT "$receiver"
+	wait "$receiver"
+	offered=$(iptables-legacy -w -nvxL INPUT | awk '/offered/ { print $1 }')
+	output=$(cat "$scratch/sink")
+	received=$(field received)
+	expect_kept '"reordered":0,"duplicates":0,"corrupt":0' "in order, each once"
+	expect_kept '"socket_lost":0' "and the receiver kept up"
+}
+
+# field NAME: the first number of that name in the JSON that is $output
+field() {
+	printf '%s\n' "$output" | grep -o "\"$1\":[0-9]*" | head -n 1 | cut -d: -f2
+}
