@@ -6,6 +6,7 @@
 #   make test         unit, sim, kernel and command tests of this build only
 #   make profile      where an engine under load spends its time: flame graphs and tables, in build/plain/profile (root, perf)
 #   make bench        micro-benchmarks and end-to-end runs; BENCH_SECONDS=N for longer ones
+#   make soak         everything at once for SOAK_SECONDS=600: no packet unaccounted for, nothing grows (root)
 #   make asan ubsan tsan   the same build under a sanitizer, in build/asan ...
 #   make arm64        the tests of what is written for arm64, by a cross compiler
 #   make fuzz         libFuzzer targets, FUZZ_SECONDS=60 each (needs clang)
@@ -133,7 +134,7 @@ IPQ_PROGRAMS := $(patsubst test/ipq/%.c,$(OUT)/test/ipq/%,$(wildcard test/ipq/*.
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all lib test-programs bench-programs help clean demo check test bench profile fuzz asan ubsan tsan install uninstall lint arm64 FORCE
+.PHONY: all lib test-programs bench-programs help clean demo check test bench profile soak fuzz asan ubsan tsan install uninstall lint arm64 FORCE
 
 lib: $(LIB_STATIC) $(LIB_SHARED) $(OUT)/libverdict.so $(OUT)/verdict.pc $(IPQ_STATIC) $(IPQ_SHARED) $(OUT)/libipq.so $(OUT)/libipq.pc
 test-programs: $(TESTS) $(TEST_FUNCTIONS) $(IPQ_PROGRAMS)
@@ -342,6 +343,10 @@ bench: all bench-programs
 profile: all
 	$(Q)bench/profile
 
+SOAK_SECONDS ?= 600
+soak: all
+	$(Q)bench/net/soak --seconds $(SOAK_SECONDS)
+
 # ---- install: every file is named once, for both ways ----
 
 MAN_PAGES := $(wildcard tools/man/*.[1-9])
@@ -397,7 +402,7 @@ uninstall:
 # ---- what can be seen without running it ----
 
 SCRIPTS := tools/demo tools/check tools/install-deps tools/ipq-compat tools/trace tools/completion/verdict .ci/run bench/run bench/report \
-	bench/profile bench/flamegraph bench/net/drain bench/net/live bench/net/loads bench/net/levers bench/net/reloads bench/net/footprint bench/net/metrics bench/net/script.sh $(wildcard test/command/*.sh) test/support/shell.sh test/support/wire.sh
+	bench/profile bench/flamegraph bench/net/drain bench/net/live bench/net/loads bench/net/levers bench/net/reloads bench/net/restarts bench/net/soak bench/net/footprint bench/net/metrics bench/net/script.sh $(wildcard test/command/*.sh) test/support/shell.sh test/support/wire.sh test/support/manager.sh
 
 lint:
 	shellcheck -x $(SCRIPTS)
