@@ -73,6 +73,7 @@ for backend in iptables-legacy iptables-nft nft; do
 	expect_exit 0 "$backend: rules are printed" env -i PATH=/nowhere "$verdict" rules --config "$scratch/good.conf" --hook input --backend "$backend"
 	expect_kept '(--queue-balance 0:3|to 0-3)' "$backend: with the queues of the file"
 	expect_kept 'mark 0x80' "$backend: and its reject-mark"
+	expect_kept '(-j NFQUEUE|counter queue flags bypass to 0-3$)' "$backend: by a rule that counts"
 	expect_kept '^# .*nsenter --net=/run/netns/blue (sh|nft -f) FILE$' "$backend: and its namespace"
 	expect_exit 0 "$backend: --queue wins over the file" "$verdict" rules --config "$scratch/good.conf" --queue 9 --hook input --backend "$backend"
 	expect_kept '(--queue-num 9|to 9)' "$backend: by what is printed"
@@ -212,7 +213,7 @@ ours() {
 	for save in iptables-legacy-save ip6tables-legacy-save iptables-nft-save ip6tables-nft-save; do
 		"$save" 2>/dev/null | grep VERDICT | sed "s/^/$save /"
 	done
-	nft list ruleset 2>/dev/null | sed -n '/^table inet verdict/,/^}/p'
+	nft list ruleset 2>/dev/null | sed -n '/^table inet verdict/,/^}/p' | sed 's/counter packets [0-9]* bytes [0-9]*/counter/'
 }
 
 # try_connmark TEXT HOOKS HOW FIRST GIVEN: `first:FIRST` marks a flow; GIVEN of its packets are queued until then, and all come back
