@@ -118,6 +118,7 @@ SUPPORT_OBJECTS := $(call object,$(SUPPORT_SOURCES))
 MICRO_SUPPORT_OBJECTS := $(call object,$(MICRO_SUPPORT_SOURCES))
 FUNCTIONS := $(patsubst lib/functions/%.c,$(OUT)/functions/%.so,$(FUNCTION_SOURCES))
 TESTS := $(patsubst test/%.c,$(OUT)/test/%,$(TEST_SOURCES))
+TEST_PRELOADS := $(patsubst test/preload/%.c,$(OUT)/test/preload/%.so,$(wildcard test/preload/*.c))
 TEST_FUNCTIONS := $(patsubst test/functions/%.c,$(OUT)/test/functions/%.so,$(TEST_FUNCTION_SOURCES))
 NET_PROGRAMS := $(patsubst bench/net/%.c,$(OUT)/bench/net/%,$(NET_SOURCES))
 MICRO_PROGRAMS := $(patsubst bench/micro/%.cc,$(OUT)/bench/micro/%,$(MICRO_SOURCES))
@@ -137,7 +138,7 @@ IPQ_PROGRAMS := $(patsubst test/ipq/%.c,$(OUT)/test/ipq/%,$(wildcard test/ipq/*.
 .PHONY: all lib test-programs bench-programs help clean demo check test bench profile soak fuzz asan ubsan tsan install uninstall lint arm64 FORCE
 
 lib: $(LIB_STATIC) $(LIB_SHARED) $(OUT)/libverdict.so $(OUT)/verdict.pc $(IPQ_STATIC) $(IPQ_SHARED) $(OUT)/libipq.so $(OUT)/libipq.pc
-test-programs: $(TESTS) $(TEST_FUNCTIONS) $(IPQ_PROGRAMS)
+test-programs: $(TESTS) $(TEST_FUNCTIONS) $(TEST_PRELOADS) $(IPQ_PROGRAMS)
 bench-programs: $(NET_PROGRAMS) $(MICRO_PROGRAMS)
 all: lib $(OUT)/verdict $(OUT)/verdict@.service $(FUNCTIONS) $(NET_PROGRAMS)
 
@@ -228,6 +229,12 @@ $(OUT)/test/functions/%.so: test/functions/%.c $(OUT)/flags
 	@mkdir -p $(@D)
 	$(call say,SO,$@)
 	$(Q)$(CC) -Ilib/include $(CPPFLAGS) -std=gnu11 $(WARNINGS) -fPIC -shared -MMD -MP $(SANITIZE) $(CFLAGS) $(LDFLAGS) -o $@ $<
+
+# loaded into a program before everything else: no sanitizer in them, which has to be first
+$(OUT)/test/preload/%.so: test/preload/%.c $(OUT)/flags
+	@mkdir -p $(@D)
+	$(call say,SO,$@)
+	$(Q)$(CC) $(CPPFLAGS) -D_GNU_SOURCE -std=gnu11 -Wall -Wextra -fPIC -shared -MMD -MP $(CFLAGS) $(LDFLAGS) -o $@ $<
 
 # programs as old as libipq, and how they are built today
 IPQ_CFLAGS = -std=gnu17 -Werror=implicit-function-declaration -Ilib/include -Ilib/include/libipq/compat $(SANITIZE) $(CFLAGS)

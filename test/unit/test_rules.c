@@ -298,7 +298,7 @@ static void test_flags(void **state)
 static void test_explained(void **state)
 {
 	static const char *const iptables[] = {":", "-A", "-I", NULL};
-	static const char *const nft[] = {"meta", "ct", "queue", "iifname", "jump", "table inet verdict\n", NULL};
+	static const char *const nft[] = {"meta", "ct", "counter", "iifname", "jump", "table inet verdict\n", NULL};
 	struct vd_rules_set set;
 	char *text;
 
