@@ -8,11 +8,8 @@
 
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-
-if [ "$(id -u)" -eq 0 ] && [ "${1:-}" != inside ]; then
-	exec unshare --net --mount -- bash "$0" inside
-fi
-
+# shellcheck source=test/support/namespace.sh
+. test/support/namespace.sh
 # shellcheck source=test/support/shell.sh
 . test/support/shell.sh
 # shellcheck source=test/support/wire.sh
@@ -477,10 +474,6 @@ kill -INT "$sender"
 wait "$sender"
 sent=$(sed -n 's/.*"sent": *\([0-9]*\).*/\1/p' "$scratch/sent" | head -n 1)
 wait_until 20 is_empty
-# number NAME: of `verdict stats`
-number() {
-	printf '%s\n' "$output" | sed -n "s/^  $1  *\([0-9][0-9]*\).*/\1/p" | head -n 1
-}
 has_all() {
 	output=$("$verdict" stats)
 	[ "$(number offered)" -eq "$(counted OUTPUT asked)" ]

@@ -10,11 +10,8 @@
 
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-
-if [ "$(id -u)" -eq 0 ] && [ "${1:-}" != inside ]; then
-	exec unshare --net --mount -- bash "$0" inside
-fi
-
+# shellcheck source=test/support/namespace.sh
+. test/support/namespace.sh
 # shellcheck source=test/support/shell.sh
 . test/support/shell.sh
 # shellcheck source=test/support/wire.sh
@@ -63,6 +60,8 @@ line() {
 capabilities=$(line AmbientCapabilities | sed 's/CAP_/+/g; s/ /,/g' | tr '[:upper:]' '[:lower:]')
 as_unit=(setpriv --reuid="$(line User)" --regid=61998 --groups=0 --inh-caps="-all,$capabilities" --ambient-caps="-all,$capabilities"
 	--bounding-set="-all,$capabilities" --no-new-privs --)
+# ThreadSanitizer starts a thread of its own, which keeps its privileges, and so the program does not start
+[ "$(basename "$build")" != tsan ] || as_unit=(env)
 read -r -a start_words < <(line ExecStart)
 read -r -a reload_words < <(line ExecReload)
 if [ "${start_words[0]}" = "$verdict" ] && [ "${reload_words[0]}" = "$verdict" ]; then
@@ -195,7 +194,13 @@ if [ "$failed" -ne 0 ]; then finish; fi
 begin_load
 wait_until 20 has_arrived 100 || not_ok "packets pass while nobody reads the queues"
 again "the unit starts under load" start
-if [ "$(stat -c %U "/proc/$service")" = verdict ]; then ok "by its own user"; else not_ok "by its own user"; fi
+if [ "${as_unit[0]}" = env ]; then
+	skip "by its own user: not under ThreadSanitizer"
+elif [ "$(stat -c %U "/proc/$service")" = verdict ]; then
+	ok "by its own user"
+else
+	not_ok "by its own user"
+fi
 end_load
 if [ "$unequal" -eq 0 ] && [ "$sent" -gt 0 ]; then
 	ok "started under load: all of $sent packets arrive, first by the rule's bypass, then by the functions"

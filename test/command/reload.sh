@@ -8,11 +8,8 @@
 
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-
-if [ "$(id -u)" -eq 0 ] && [ "${1:-}" != inside ]; then
-	exec unshare --net --mount -- bash "$0" inside
-fi
-
+# shellcheck source=test/support/namespace.sh
+. test/support/namespace.sh
 # shellcheck source=test/support/shell.sh
 . test/support/shell.sh
 # shellcheck source=test/support/wire.sh
@@ -83,22 +80,6 @@ reload() {
 	fi
 }
 new='^verdict: reloaded: the new configuration is in effect$'
-
-number() {
-	printf '%s\n' "$output" | sed -n "s/^  $1  *\([0-9][0-9]*\).*/\1/p" | head -n 1
-}
-
-expect_number() {
-	local seen
-
-	seen=$(number "$1")
-	if [ "${seen:-none}" = "$2" ]; then
-		ok "$3"
-	else
-		not_ok "$3 ($1: ${seen:-none} instead of $2)"
-		show_output
-	fi
-}
 
 # ---- what changes ----
 

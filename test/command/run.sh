@@ -9,11 +9,8 @@
 
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-
-if [ "$(id -u)" -eq 0 ] && [ "${1:-}" != inside ]; then
-	exec unshare --net --mount -- bash "$0" inside
-fi
-
+# shellcheck source=test/support/namespace.sh
+. test/support/namespace.sh
 # shellcheck source=test/support/shell.sh
 . test/support/shell.sh
 # shellcheck source=test/support/wire.sh
@@ -227,23 +224,6 @@ decided() {
 
 pings() {
 	ping -q -c 3 -i 0.05 -W 1 10.9.0.2 >/dev/null
-}
-
-# number NAME: of the summary in $output
-number() {
-	printf '%s\n' "$output" | sed -n "s/^  $1  *\([0-9][0-9]*\).*/\1/p" | head -n 1
-}
-
-expect_number() {
-	local seen
-
-	seen=$(number "$1")
-	if [ "${seen:-none}" = "$2" ]; then
-		ok "$3"
-	else
-		not_ok "$3 ($1: ${seen:-none} instead of $2)"
-		show_output
-	fi
 }
 
 # ---- a queue that somebody owns ----

@@ -101,6 +101,24 @@ wait_until() {
 	done
 }
 
+# number NAME: of the summary, or of `verdict stats`, in $output
+number() {
+	printf '%s\n' "$output" | sed -n "s/^  $1  *\([0-9][0-9]*\).*/\1/p" | head -n 1
+}
+
+# expect_number NAME NUMBER TEXT
+expect_number() {
+	local seen
+
+	seen=$(number "$1")
+	if [ "${seen:-none}" = "$2" ]; then
+		ok "$3"
+	else
+		not_ok "$3 ($1: ${seen:-none} instead of $2)"
+		show_output
+	fi
+}
+
 # is_gone PID
 is_gone() {
 	! kill -0 "$1" 2>/dev/null
