@@ -8,11 +8,8 @@
 
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-
-if [ "$(id -u)" -eq 0 ] && [ "${1:-}" != inside ]; then
-	exec unshare --net --mount -- bash "$0" inside
-fi
-
+# shellcheck source=test/support/namespace.sh
+. test/support/namespace.sh
 # shellcheck source=test/support/shell.sh
 . test/support/shell.sh
 
