@@ -75,6 +75,13 @@ static inline struct vd_packet *vd_slots_packet(const struct vd_slots *slots, ui
 	return (struct vd_packet *)(slots->area + index * slots->stride);
 }
 
+/* Another CPU has filled it: its lines, and those where the headers are, begin to come over. */
+static inline void vd_slot_prefetch(const struct vd_packet *packet)
+{
+	for (size_t line = 0; line <= VD_SLOT_ROOM; line += VD_CACHE_LINE)
+		__builtin_prefetch((const uint8_t *)packet + line, 1);
+}
+
 /* Up to `count` free slots, warmest first; returns how many. */
 unsigned vd_slots_take(struct vd_slots *slots, struct vd_packet **packets, unsigned count);
 

@@ -74,8 +74,10 @@ static unsigned collect(struct vd_worker *worker, struct vd_lane *lane, struct v
 		uint32_t popped = vd_ring_spsc_pop_burst(lane->waiting[shard], indices, batch - count);
 
 		*shards |= 1u << shard;
-		for (uint32_t i = 0; i < popped; i++)
-			packets[count++] = vd_slots_packet(&lane->slots, indices[i]);
+		for (uint32_t i = 0; i < popped; i++) {
+			packets[count] = vd_slots_packet(&lane->slots, indices[i]);
+			vd_slot_prefetch(packets[count++]);
+		}
 	}
 	return count;
 }
