@@ -5,6 +5,7 @@
  */
 #include "engine/chain.h"
 
+#include "engine/held.h"
 #include "engine/slots.h"
 #include "engine/tally.h"
 
@@ -15,8 +16,28 @@ struct pending {
 	unsigned count;
 };
 
-static void call(const struct vd_link *link, struct pending *pending, unsigned first, unsigned count, void *state)
+/* A function that may hold: what comes behind a packet that it holds with its flow is held too, and not shown where that can be. */
+static void call_holding(const struct vd_link *link, struct pending *pending, unsigned first, unsigned count, void *state,
+			 struct vd_holding *holding)
 {
+	if (link->function.decide_burst)
+		link->function.decide_burst(pending->packets + first, pending->verdicts + first, count, state);
+	for (unsigned i = first; i < first + count; i++) {
+		if (!link->function.decide_burst)
+			pending->verdicts[i] = vd_holding_is_behind(holding, pending->packets[i]) ?
+						       VD_HELD :
+						       link->function.decide(pending->packets[i], state);
+		pending->verdicts[i] = vd_holding_hear(holding, pending->packets[i], pending->verdicts[i]);
+	}
+}
+
+static void call(const struct vd_link *link, struct pending *pending, unsigned first, unsigned count, void *state,
+		 struct vd_holding *holding)
+{
+	if (link->may_hold) {
+		call_holding(link, pending, first, count, state, holding);
+		return;
+	}
 	if (link->function.decide_burst) {
 		link->function.decide_burst(pending->packets + first, pending->verdicts + first, count, state);
 		return;
@@ -26,7 +47,7 @@ static void call(const struct vd_link *link, struct pending *pending, unsigned f
 }
 
 /* A state of the flow's scope belongs to a shard: one call for each run of packets of the same one. */
-static void call_by_shard(const struct vd_link *link, struct pending *pending, void **states)
+static void call_by_shard(const struct vd_link *link, struct pending *pending, void **states, struct vd_holding *holding)
 {
 	unsigned first = 0;
 
@@ -36,20 +57,21 @@ static void call_by_shard(const struct vd_link *link, struct pending *pending, v
 
 		while (end < pending->count && vd_slot_of(pending->packets[end])->shard == shard)
 			end++;
-		call(link, pending, first, end - first, states[shard]);
+		call(link, pending, first, end - first, states[shard], holding);
 		first = end;
 	}
 }
 
 /* No verdict at all, or one that nothing was made ready for. */
-static bool is_fault(const struct vd_link *link, unsigned verdict)
+static bool is_fault(const struct vd_link *link, const struct vd_packet *packet, unsigned verdict, struct vd_holding *holding)
 {
-	return verdict >= VD_VERDICT_COUNT || (verdict == VD_REJECT && !link->may_reject);
+	return verdict >= VD_VERDICT_COUNT || (verdict == VD_REJECT && !link->may_reject) ||
+	       (verdict == VD_HELD && !(link->may_hold && vd_holding_has(holding, packet)));
 }
 
 /* Takes over what the function said; returns how many packets it left undecided. `by`: this function, for vd_slot.decided. */
 static unsigned settle(const struct vd_link *link, uint32_t by, struct pending *pending, struct vd_link_tally *tally,
-		       enum vd_verdict fault_verdict, struct vd_outcome *outcome)
+		       enum vd_verdict fault_verdict, struct vd_holding *holding, struct vd_outcome *outcome)
 {
 	uint32_t said[VD_VERDICT_COUNT] = {0}, faults = 0;
 	unsigned left = 0;
@@ -58,7 +80,7 @@ static unsigned settle(const struct vd_link *link, uint32_t by, struct pending *
 		struct vd_packet *packet = pending->packets[i];
 		unsigned verdict = pending->verdicts[i];
 
-		if (is_fault(link, verdict)) { /* what it changed is not to be trusted either */
+		if (is_fault(link, packet, verdict, holding)) { /* what it changed is not to be trusted either */
 			packet->verdict = (uint8_t)fault_verdict;
 			vd_slot_of(packet)->decided = by | VD_DECIDED_FAULT | (packet->changed ? VD_DECIDED_TAKEN_BACK : 0);
 			packet->changed = 0;
@@ -87,7 +109,7 @@ static unsigned settle(const struct vd_link *link, uint32_t by, struct pending *
 }
 
 void vd_chain_decide(struct vd_chain *chain, unsigned worker, unsigned lane, enum vd_verdict fault_verdict,
-		     struct vd_packet *const *packets, unsigned count, struct vd_outcome *outcome)
+		     struct vd_packet *const *packets, unsigned count, struct vd_holding *holding, struct vd_outcome *outcome)
 {
 	struct pending pending;
 
@@ -100,20 +122,21 @@ void vd_chain_decide(struct vd_chain *chain, unsigned worker, unsigned lane, enu
 		struct vd_link *link = &chain->links[i];
 		struct vd_link_tally *tally = link->tallies[worker];
 
+		tally->context.holding = link->may_hold ? holding : NULL;
 		for (unsigned j = 0; j < pending.count; j++)
 			pending.packets[j]->context = &tally->context;
 		switch (link->function.scope) {
 		case VD_SCOPE_SHARED:
-			call(link, &pending, 0, pending.count, link->shared);
+			call(link, &pending, 0, pending.count, link->shared, holding);
 			break;
 		case VD_SCOPE_WORKER:
-			call(link, &pending, 0, pending.count, link->states[worker]);
+			call(link, &pending, 0, pending.count, link->states[worker], holding);
 			break;
 		case VD_SCOPE_FLOW:
-			call_by_shard(link, &pending, link->states + lane * chain->shards);
+			call_by_shard(link, &pending, link->states + lane * chain->shards, holding);
 			break;
 		}
-		pending.count = settle(link, i + 1, &pending, tally, fault_verdict, outcome);
+		pending.count = settle(link, i + 1, &pending, tally, fault_verdict, holding, outcome);
 	}
 	for (unsigned i = 0; i < pending.count; i++) {
 		pending.packets[i]->verdict = (uint8_t)chain->default_verdict;

@@ -36,6 +36,7 @@ struct vd_link {
 	void *library; /* of dlopen(); NULL: the program's own */
 	bool is_open;
 	bool may_reject; /* it declared VD_NEEDS_REJECT */
+	bool may_hold;	 /* VD_NEEDS_HOLD */
 	void *shared;
 	void **states; /* by worker, or by lane and shard */
 	unsigned state_count;
@@ -53,6 +54,7 @@ struct vd_chain {
 	uint32_t bytes;	 /* what all functions together need */
 	uint32_t needs;
 	enum vd_verdict default_verdict;
+	struct vd_holder *holder; /* for open(): of the engine that runs it */
 };
 
 /* What a burst came to, for the worker's accounts. */
@@ -78,8 +80,11 @@ void vd_chain_fini(struct vd_chain *chain);
 /* What the function counted, those before it included. Any thread that visits the plan. */
 void vd_chain_stats(const struct vd_chain *chain, const struct vd_link *link, struct vd_function_stats *stats);
 
-/* Gives every packet its verdict. `count` ≤ VD_BURST_MAX packets of one lane, whose fault verdict it is. */
+/*
+ * Gives every packet its verdict, VD_HELD included: `holding` then has it. `count` ≤ VD_BURST_MAX packets of one lane, whose fault
+ * verdict it is.
+ */
 void vd_chain_decide(struct vd_chain *chain, unsigned worker, unsigned lane, enum vd_verdict fault_verdict,
-		     struct vd_packet *const *packets, unsigned count, struct vd_outcome *outcome);
+		     struct vd_packet *const *packets, unsigned count, struct vd_holding *holding, struct vd_outcome *outcome);
 
 #endif

@@ -110,7 +110,8 @@ static int open_link(struct vd_chain *chain, struct vd_link *link, unsigned lane
 							       0;
 	char sentence[sizeof error->text / 2] = "";
 	struct vd_open open = {.arguments = link->arguments, .bytes = function->bytes, .needs = function->needs,
-			       .states = states ? states : 1, .error = sentence, .error_size = sizeof sentence};
+			       .states = states ? states : 1, .error = sentence, .error_size = sizeof sentence,
+			       .holder = chain->holder};
 	int result = make_tallies(link, chain->workers);
 
 	if (result)
@@ -132,6 +133,7 @@ static int open_link(struct vd_chain *chain, struct vd_link *link, unsigned lane
 		chain->bytes = chain->bytes == VD_WHOLE ? VD_WHOLE : open.bytes;
 	chain->needs |= open.needs;
 	link->may_reject = open.needs & VD_NEEDS_REJECT;
+	link->may_hold = open.needs & VD_NEEDS_HOLD;
 	return 0;
 }
 

@@ -3,6 +3,7 @@
  * A burst through the chain: what functions edited is completed, once, when all of them have seen it; senders of rejected
  * packets are told; and its accounts.
  */
+#include "engine/held.h"
 #include "engine/probes.h"
 #include "engine/state.h"
 #include "lib/packet/packet.h"
@@ -57,14 +58,23 @@ void vd_decide(struct vd_worker *worker, struct vd_lane *lane, struct vd_packet 
 {
 	struct vd_lane_tally *tally = &worker->sender.tallies[lane->index];
 	enum vd_verdict fault_verdict = worker->plan->fault_verdicts[lane->index];
+	struct vd_packet *left[VD_BURST_MAX];
+	struct vd_packet *const *shown = packets; /* to functions */
+	unsigned shown_count = count, refused = 0;
 	struct vd_outcome outcome;
-	unsigned refused = 0;
 
 	VD_PROBE(decide_begin, lane, packets, count);
-	vd_chain_decide(worker->plan->chain, worker->index, lane->index, fault_verdict, packets, count, &outcome);
+	if (vd_lane_has_flows(lane)) {
+		shown_count = vd_held_take_behind(worker, lane, packets, count, left);
+		shown = left;
+	}
+	vd_holding_begin(worker->holding, lane, tally);
+	vd_chain_decide(worker->plan->chain, worker->index, lane->index, fault_verdict, shown, shown_count, worker->holding, &outcome);
 	for (unsigned i = 0; i < count; i++)
 		if (packets[i]->edited || packets[i]->edit_refused)
 			refused += settle_edits(packets[i], fault_verdict);
+	if (worker->holding->count)
+		vd_held_settle(worker, lane, shown, shown_count);
 	if (outcome.rejected && lane->port->operations->has_senders)
 		answer_rejected(worker, tally, packets, count);
 	vd_taps_show(&worker->engine->taps, worker->index, worker->plan->chain, packets, count);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "engine/held.h"
 #include "engine/load.h"
 #include "lib/nfq/nfq.h"
 
@@ -69,6 +70,8 @@ static int check_options(const struct vd_engine_options *options, struct vd_erro
 	if (options->reject_rate > VD_ENGINE_REJECT_RATE_MAX)
 		return vd_error_set(error, -EINVAL, "reject rate: %u is more than %u", options->reject_rate,
 				    VD_ENGINE_REJECT_RATE_MAX);
+	if (options->held_max > VD_ENGINE_HELD_MAX_MAX)
+		return vd_error_set(error, -EINVAL, "held max: %u is more than %u", options->held_max, VD_ENGINE_HELD_MAX_MAX);
 	if (options->packets_max > INT64_MAX)
 		return vd_error_set(error, -EINVAL, "packets: more than can be counted");
 	return check_queue_options(&every_queue, error);
@@ -103,6 +106,8 @@ static int copy_options(struct vd_engine *engine, const struct vd_engine_options
 	}
 	engine->options.cpus = engine->cpus;
 	engine->chain->default_verdict = options->default_verdict;
+	engine->chain->holder = engine->holder;
+	vd_holder_limit(engine->holder, options->held_max);
 	return 0;
 }
 
@@ -119,7 +124,8 @@ int vd_engine_create(struct vd_engine **engine, const struct vd_engine_options *
 	pthread_mutex_init(&(*engine)->reloading, NULL);
 	pthread_mutex_init(&(*engine)->taps.changing, NULL);
 	(*engine)->chain = calloc(1, sizeof *(*engine)->chain);
-	result = (*engine)->chain ? vd_watch_init(&(*engine)->watch) : -ENOMEM;
+	(*engine)->holder = vd_holder_create(*engine);
+	result = (*engine)->chain && (*engine)->holder ? vd_watch_init(&(*engine)->watch) : -ENOMEM;
 	if (!result)
 		result = copy_options(*engine, options);
 	if (result) {
@@ -371,21 +377,18 @@ void vd_engine_destroy(struct vd_engine *engine)
 			free(engine->lanes[i]);
 		}
 	for (unsigned i = 0; engine->workers && i < engine->worker_count; i++) {
-		free(engine->workers[i].sender.scratch);
-		free(engine->workers[i].sender.tallies);
-		free(engine->workers[i].sender.latencies);
+		vd_free_sender(&engine->workers[i].sender);
+		free(engine->workers[i].holding);
 	}
-	for (unsigned i = 0; engine->writers && i < engine->writer_count; i++) {
-		free(engine->writers[i].sender.scratch);
-		free(engine->writers[i].sender.tallies);
-		free(engine->writers[i].sender.latencies);
-	}
+	for (unsigned i = 0; engine->writers && i < engine->writer_count; i++)
+		vd_free_sender(&engine->writers[i].sender);
 	free(engine->workers);
 	free(engine->writers);
 	vd_plan_destroy(vd_engine_plan(engine));
 	if (engine->chain)
 		vd_chain_fini(engine->chain);
 	free(engine->chain);
+	vd_holder_destroy(engine->holder); /* behind the functions, which may have it */
 	vd_names_free(&engine->names);
 	pthread_mutex_destroy(&engine->reloading);
 	pthread_mutex_destroy(&engine->taps.changing);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/lane.h"
 
+#include "engine/held.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -111,7 +113,8 @@ int vd_lane_prepare(struct vd_lane *lane, const struct vd_lane_settings *setting
 	capacity = power_of_two_at_least(lane->slots.count);
 	lane->waiting = make_rings(lane->shard_count, capacity);
 	lane->decided = settings->has_writers ? make_rings(lane->shard_count, capacity) : NULL;
-	return lane->waiting && (lane->decided || !settings->has_writers) ? 0 : -ENOMEM;
+	lane->held_flows = calloc(lane->shard_count, sizeof *lane->held_flows);
+	return lane->waiting && (lane->decided || !settings->has_writers) && lane->held_flows ? 0 : -ENOMEM;
 }
 
 void vd_lane_fini(struct vd_lane *lane)
@@ -119,6 +122,10 @@ void vd_lane_fini(struct vd_lane *lane)
 	free_rings(lane->waiting, lane->shard_count);
 	free_rings(lane->decided, lane->shard_count);
 	lane->waiting = lane->decided = NULL;
+	for (unsigned shard = 0; lane->held_flows && shard < lane->shard_count; shard++)
+		vd_held_flows_fini(&lane->held_flows[shard]);
+	free(lane->held_flows);
+	lane->held_flows = NULL;
 	vd_slots_fini(&lane->slots);
 	if (lane->port)
 		lane->port->operations->destroy(lane->port);

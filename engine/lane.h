@@ -34,6 +34,7 @@ struct vd_lane {
 	uint64_t hash_key;
 	struct vd_ring_spsc **waiting; /* by shard: dispatched, not decided */
 	struct vd_ring_spsc **decided; /* by shard: for the dedicated writers; NULL: there are none */
+	struct vd_held_flows *held_flows; /* by shard: held.h */
 	struct vd_slots slots;
 	_Atomic bool is_open;
 	uint32_t copy_range; /* these two: a reload may change them; relaxed */
@@ -58,6 +59,9 @@ struct vd_lane {
 	uint64_t reads;
 	uint64_t on_the_spot;
 	struct vd_packet *free[VD_PORT_BURST_MAX];
+
+	_Alignas(VD_CACHE_LINE) _Atomic uint32_t holding; /* packets that functions hold */
+	_Atomic uint32_t flows_waiting;			  /* behind one of them */
 
 	_Alignas(VD_CACHE_LINE) struct vd_duty duty;
 	_Alignas(VD_CACHE_LINE) _Atomic uint64_t finished; /* dispatched packets whose verdict has been sent */
@@ -129,6 +133,20 @@ static inline bool vd_lane_is_starving(struct vd_lane *lane)
 {
 	return atomic_load_explicit(&lane->starving, memory_order_seq_cst) &&
 	       atomic_exchange_explicit(&lane->starving, false, memory_order_seq_cst);
+}
+
+/*
+ * Acquire, pairs with the releases in held_burst.c and held_thread.c: who sees none knows that all verdicts were sent. That some
+ * are held, whoever has one of them in hand sees, and a reader with nothing in flight.
+ */
+static inline bool vd_lane_is_holding(struct vd_lane *lane)
+{
+	return atomic_load_explicit(&lane->holding, memory_order_acquire);
+}
+
+static inline bool vd_lane_has_flows(struct vd_lane *lane)
+{
+	return atomic_load_explicit(&lane->flows_waiting, memory_order_acquire);
 }
 
 /* When this many packets are in flight, reading stops, and goes on when they are half of it. */

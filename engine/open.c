@@ -35,7 +35,10 @@ static int open_chain(void *argument)
 {
 	struct opening *opening = argument;
 	const struct vd_engine *engine = opening->engine;
-	int result = vd_chain_open(opening->chain, engine->worker_count, opening->lanes, shards_for(engine), opening->error);
+	int result;
+
+	opening->chain->holder = engine->holder; /* of the one that runs: a reload's functions were added to another */
+	result = vd_chain_open(opening->chain, engine->worker_count, opening->lanes, shards_for(engine), opening->error);
 
 	opening->has_failed = result != 0;
 	return result;

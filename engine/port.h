@@ -67,6 +67,7 @@ struct vd_port;
 struct vd_port_operations {
 	const char *kind; /* "nfq" */
 	bool has_senders; /* its packets come from hosts that can be told that they were rejected */
+	bool needs_bytes; /* send() reads the bytes of held packets also where they were not changed */
 	bool has_arrivals; /* vd_packet_timestamp_ns() is when a packet came to this machine, by its clock */
 
 	/* Whether it could be opened: nothing is bound or changed. For the check before any port opens. May be NULL. */
@@ -86,11 +87,18 @@ struct vd_port_operations {
 
 	/*
 	 * Sends the verdicts of `count` decided packets, 1 to VD_PORT_BURST_MAX, in order; they have taken effect when it
-	 * returns, but that packets that are dropped may wait until all before them are answered. `are_all`: these are all that were received and not sent yet, in their order, and the caller holds the
+	 * returns, but that packets that are dropped may wait until all before them are answered. `are_all`: these are all that were received and not sent yet (also none is held), in their order, and the caller holds the
 	 * reader's role: they are the oldest, and nothing is received meanwhile. `scratch` is scratch_size bytes that belong to
 	 * the sending thread. 0 or -errno: cannot go on.
 	 */
 	int (*send)(struct vd_port *port, struct vd_packet *const *packets, unsigned count, bool are_all, void *scratch);
+
+	/*
+	 * This packet, a copy of one that was received, is answered later, when others that came behind it may be. `in_order`: its
+	 * flow waits for it. `scratch` as for send(), with which the copy then comes. 0 or -errno. Any threads at once. NULL: it
+	 * makes no difference.
+	 */
+	int (*hold)(struct vd_port *port, struct vd_packet *packet, bool in_order, void *scratch);
 
 	/*
 	 * Other settings from now on, while it is open. Packets that had come before are as they were; has_caught_up() is true when

@@ -306,6 +306,7 @@ static const struct vd_port_operations OPERATIONS = {
 	.open = open_port,
 	.receive = nfq_port_receive,
 	.send = nfq_port_send,
+	.hold = nfq_port_hold,
 	.reconfigure = reconfigure,
 	.has_caught_up = has_caught_up,
 	.counters = counters,

@@ -62,6 +62,8 @@ static inline struct nfq_port *nfq_port_of(struct vd_port *port)
 int nfq_port_receive(struct vd_port *port, struct vd_packet **packets, unsigned count, bool wait);
 int nfq_port_send(struct vd_port *port, struct vd_packet *const *packets, unsigned count, bool are_all, void *scratch);
 
+int nfq_port_hold(struct vd_port *port, struct vd_packet *packet, bool in_order, void *scratch);
+
 /*
  * Receives into `room` bytes behind VD_SLOT_ROOM of each packet. Returns how many packets (refusals between them are
  * counted), or -errno.

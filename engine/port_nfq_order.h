@@ -18,6 +18,11 @@
  * that waited. A flush takes packets out of the kernel's queue that wait here. They were to be dropped, and the kernel has
  * dropped them.
  *
+ * Held packets are answered at any time, by a message each. The mark goes past them, so that they do not use up the places, but as
+ * long as there are some (`held`), no range is sent and none is waited for: it could have the id of one of them in it. A packet is
+ * counted as held before its place says so, and until its verdict was sent. Whoever is about to send a range has seen
+ * the mark behind the places of all packets before it. So if it then finds nothing held, all of those are answered.
+ *
  * Why nothing is forgotten. Who has answered a packet writes its place (D1), and then tries to become the sweeper (D2). Who is the
  * sweeper gives that up (D3), and then looks at the next place once more (D4). All four are sequentially consistent: so if D2
  * fails, D4 of the one who was the sweeper then comes behind D1, and sees it.
@@ -50,6 +55,7 @@ struct nfq_order {
 	_Alignas(VD_CACHE_LINE) _Atomic uint64_t swept; /* all before this place are answered */
 	_Atomic bool sweeping;
 	_Atomic uint32_t without_place;
+	_Atomic uint32_t held; /* of all that were received */
 
 	_Alignas(VD_CACHE_LINE) _Atomic uint8_t states[NFQ_ORDER_PLACES];
 	uint32_t ids[NFQ_ORDER_PLACES];
@@ -69,7 +75,10 @@ bool nfq_order_can_wait(const struct nfq_order *order, const struct vd_packet *p
  */
 unsigned nfq_order_at_mark(const struct nfq_order *order, struct vd_packet *const *packets, unsigned count);
 
-/* All packets that were received are answered, and nobody sends or receives meanwhile. */
+/* Its verdict comes at any time; `packet` is the copy that will have it. Else as nfq_order_settle(). */
+int nfq_order_hold(struct nfq_order *order, const struct vd_nfq *nfq, struct vd_packet *packet, struct vd_nfq_batch *batch);
+
+/* All packets that were received are answered, none is held, and nobody sends or receives meanwhile. */
 void nfq_order_settle_all(struct nfq_order *order);
 
 /*

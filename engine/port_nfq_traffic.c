@@ -240,3 +240,12 @@ int nfq_port_send(struct vd_port *port, struct vd_packet *const *packets, unsign
 	}
 	return result ? result : nfq_order_settle(&nfq->order, &nfq->nfq, packets, count, waits, batch);
 }
+
+int nfq_port_hold(struct vd_port *port, struct vd_packet *packet, bool in_order, void *scratch)
+{
+	struct nfq_port *nfq = nfq_port_of(port);
+
+	(void)in_order;
+	vd_nfq_batch_reset(scratch);
+	return nfq_order_hold(&nfq->order, &nfq->nfq, packet, scratch);
+}

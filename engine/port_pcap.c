@@ -426,6 +426,7 @@ static const struct vd_port_operations capture_operations = {
 	.open = capture_open,
 	.receive = capture_receive,
 	.send = capture_send,
+	.needs_bytes = true,
 	.counters = capture_counters,
 	.wake = capture_wake,
 	.close = capture_close,

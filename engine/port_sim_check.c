@@ -67,7 +67,7 @@ static void check_order(struct sim *sim, struct sim_entry *entry, uint32_t id)
 	uint32_t index = (uint32_t)(entry - sim->entries);
 	struct sim_flow *flow;
 
-	if (entry->flow == VD_SIM_NO_FLOW)
+	if (entry->flow == VD_SIM_NO_FLOW || entry->is_passed)
 		return;
 	flow = &sim->flows[entry->flow];
 	if (flow->is_answered && index < flow->last_answered) {

@@ -41,6 +41,8 @@ struct sim_entry {
 	uint32_t length;
 	uint32_t copied;
 	uint64_t checksum; /* of the bytes handed up */
+	bool is_held;
+	bool is_passed;	   /* held, and others of its flow may be answered before it */
 };
 
 struct sim {
@@ -88,6 +90,7 @@ static inline bool sim_dice(struct sim *sim, unsigned share, unsigned whole)
 
 int sim_receive(struct vd_port *port, struct vd_packet **packets, unsigned count, bool wait);
 int sim_send(struct vd_port *port, struct vd_packet *const *packets, unsigned count, bool are_all, void *scratch);
+int sim_hold(struct vd_port *port, struct vd_packet *packet, bool in_order, void *scratch);
 void sim_wake(struct vd_port *port);
 
 /* The sleepy kind: something arrives that late; 0: nothing more by itself. */

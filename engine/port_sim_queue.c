@@ -275,3 +275,21 @@ int sim_send(struct vd_port *port, struct vd_packet *const *packets, unsigned co
 	pthread_mutex_unlock(&sim->lock);
 	return result;
 }
+
+int sim_hold(struct vd_port *port, struct vd_packet *packet, bool in_order, void *scratch)
+{
+	struct sim *sim = sim_of(port);
+	uint32_t index = packet->id - sim->options.first_id;
+
+	for (unsigned i = 0; i < SIM_SCRATCH_SIZE; i++)
+		((volatile uint8_t *)scratch)[i] = (uint8_t)i;
+	pthread_mutex_lock(&sim->lock);
+	if (index >= sim->id_count || sim->entries[index].state != SIM_HANDED_UP || sim->entries[index].is_held) {
+		sim_violation(sim, "id %u is held, and cannot be", packet->id);
+	} else {
+		sim->entries[index].is_held = true;
+		sim->entries[index].is_passed = !in_order;
+	}
+	pthread_mutex_unlock(&sim->lock);
+	return 0;
+}

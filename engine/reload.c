@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "engine/grace.h"
+#include "engine/held.h"
 #include "engine/migrate.h"
 #include "engine/reload.h"
 
@@ -152,6 +153,8 @@ static void forget_lane(struct vd_engine *engine, unsigned index)
 		forget_tallies(&engine->workers[i].sender, index);
 	for (unsigned i = 0; i < engine->writer_count; i++)
 		forget_tallies(&engine->writers[i].sender, index);
+	if (engine->holder->sender.tallies) /* nothing of that lane is held any more */
+		forget_tallies(&engine->holder->sender, index);
 }
 
 static int open_added(struct reload *reload)
@@ -222,6 +225,7 @@ static void replace(struct reload *reload)
 		struct vd_lane *lane = reload->removed[i];
 
 		vd_watch_remove(&engine->watch, lane);
+		vd_holder_empty(engine->holder, lane);
 		vd_close_lane(engine, lane, true);
 		engine->lanes[lane->index] = NULL;
 		vd_lane_fini(lane);
@@ -246,6 +250,8 @@ static void take_options(struct vd_engine *engine, const struct vd_engine_option
 	engine->options.fault_verdict = options->fault_verdict;
 	engine->options.reject_rate = options->reject_rate;
 	engine->options.reject_mark = options->reject_mark;
+	engine->options.held_max = options->held_max;
+	vd_holder_limit(engine->holder, options->held_max);
 }
 
 static int keep_names(struct reload *reload)
@@ -274,6 +280,9 @@ static int change(struct reload *reload)
 	result = keep_names(reload) || vd_chain_follow(reload->before->chain, next->chain) ? -ENOMEM : 0;
 	if (result)
 		return vd_error_set(reload->error, result, "out of memory");
+	result = next->chain->needs & VD_NEEDS_HOLD ? vd_holder_start(engine->holder) : 0;
+	if (result)
+		return vd_error_set(reload->error, result, "no thread can be made for held packets: %s", strerror(-result));
 	vd_reload_choose_settings(reload);
 	make_plan(reload);
 	result = vd_open_answers(engine, &next->options, reload->plan, reload->error);

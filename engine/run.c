@@ -8,9 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "engine/held.h"
 #include "engine/state.h"
 
-static int make_sender(struct vd_engine *engine, struct vd_sender *sender)
+int vd_make_sender(const struct vd_engine *engine, struct vd_sender *sender)
 {
 	/* for all lanes that there can be: a reload may bring some */
 	size_t scratch = vd_port_nfq_scratch_size(), tallies = VD_ENGINE_QUEUES_MAX * sizeof *sender->tallies;
@@ -30,6 +31,13 @@ static int make_sender(struct vd_engine *engine, struct vd_sender *sender)
 	return 0;
 }
 
+void vd_free_sender(struct vd_sender *sender)
+{
+	free(sender->scratch);
+	free(sender->tallies);
+	free(sender->latencies);
+}
+
 static int make_threads_room(struct vd_engine *engine)
 {
 	int result = 0;
@@ -41,13 +49,18 @@ static int make_threads_room(struct vd_engine *engine)
 	for (unsigned i = 0; i < engine->worker_count && !result; i++) {
 		engine->workers[i].engine = engine;
 		engine->workers[i].index = i;
-		result = make_sender(engine, &engine->workers[i].sender);
+		result = vd_make_sender(engine, &engine->workers[i].sender);
+		engine->workers[i].holding = calloc(1, sizeof *engine->workers[i].holding);
+		if (!engine->workers[i].holding)
+			result = -ENOMEM;
+		else
+			engine->workers[i].holding->holder = engine->holder;
 	}
 	for (unsigned i = 0; i < engine->writer_count && !result; i++) {
 		engine->writers[i].engine = engine;
 		engine->writers[i].index = i;
 		vd_parking_init(&engine->writers[i].parking);
-		result = make_sender(engine, &engine->writers[i].sender);
+		result = vd_make_sender(engine, &engine->writers[i].sender);
 	}
 	return result;
 }
@@ -56,8 +69,8 @@ static int make_threads_room(struct vd_engine *engine)
  * Pins the engine's n-th thread, and names it for top(1): a thread begins with the name of the one that starts it. To name it
  * later is to write to /proc, which a process that has changed its user may not.
  */
-static int start_thread(struct vd_engine *engine, pthread_t *thread, void *(*start)(void *), void *argument, const char *role,
-			unsigned number, unsigned nth)
+int vd_start_thread(struct vd_engine *engine, pthread_t *thread, void *(*start)(void *), void *argument, const char *role,
+		    unsigned number, unsigned nth)
 {
 	pthread_attr_t attributes;
 	char name[16], own[16] = "";
@@ -92,12 +105,14 @@ static void run_threads(struct vd_engine *engine)
 	sigfillset(&all); /* signals are the program's business: its own threads take them */
 	sigdelset(&all, SIGSYS); /* but a system call that a filter refuses: blocked, it is the end of the process */
 	pthread_sigmask(SIG_BLOCK, &all, &before);
+	if (engine->chain->needs & VD_NEEDS_HOLD)
+		result = vd_holder_start(engine->holder);
 	for (; writers < engine->writer_count && !result; writers += !result)
-		result = start_thread(engine, &engine->writers[writers].thread, vd_writer_main, &engine->writers[writers],
-				      "writer", writers, engine->worker_count + writers);
+		result = vd_start_thread(engine, &engine->writers[writers].thread, vd_writer_main, &engine->writers[writers],
+					 "writer", writers, engine->worker_count + writers);
 	for (; workers < engine->worker_count && !result; workers += !result)
-		result = start_thread(engine, &engine->workers[workers].thread, vd_worker_main, &engine->workers[workers],
-				      "worker", workers, workers);
+		result = vd_start_thread(engine, &engine->workers[workers].thread, vd_worker_main, &engine->workers[workers],
+					 "worker", workers, workers);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (result)
 		vd_engine_fail(engine, result, "a thread cannot be started%s: %s",
@@ -111,6 +126,7 @@ static void run_threads(struct vd_engine *engine)
 		vd_parking_wake_all(&engine->writers[i].parking);
 		pthread_join(engine->writers[i].thread, NULL);
 	}
+	vd_holder_stop(engine->holder);
 }
 
 /* For the log of a daemon: from here on its queues are read. */

@@ -29,13 +29,17 @@
 #define VD_DECIDED_REFUSED 0x200u	/* an edit was refused; by whom is not known */
 #define VD_DECIDED_TAKEN_BACK 0x400u	/* so what was changed does not go on */
 
+struct vd_held;
+
 struct vd_slot {
 	_Alignas(VD_CACHE_LINE) struct vd_packet packet; /* first: a packet's address is its slot's */
 	uint32_t index;
 	uint32_t shard;
 	uint32_t decided; /* VD_DECIDED_*, and who: 0 nobody, it got the default; else the link of the chain + 1 */
+	uint32_t holding_place;
 	uint64_t received_ns; /* see engine/latency.h */
 	uint64_t arrived_ns;
+	struct vd_held *held; /* this, and its place, if the verdict is VD_HELD: engine/held.h */
 };
 
 /* Where a port's room in a slot begins. */

@@ -21,8 +21,8 @@
 #include "engine/tap.h"
 #include "engine/watch.h"
 
-/* Causes that are known when a packet is decided come first. */
-#define VD_CAUSES_DECIDED (VD_CAUSE_EDIT + 1)
+/* Causes that are known when a packet is decided, or when it is held no longer, come first. */
+#define VD_CAUSES_DECIDED (VD_CAUSE_HELD_FULL + 1)
 
 /* What one thread counted of one lane; written by that thread only. */
 struct vd_lane_tally {
@@ -33,8 +33,16 @@ struct vd_lane_tally {
 	uint64_t edits_refused;
 	uint64_t answers[VD_ANSWER_FATE_COUNT];
 	uint64_t sends;
+	uint64_t held_ever;
+	uint64_t held_behind;
+	uint64_t held_expired;
+	uint64_t held_dropped;
+	uint64_t held_refused;
 	uint64_t drops[VD_CAUSES_DECIDED];
 };
+
+struct vd_holder;
+struct vd_holding;
 
 /* What every thread that sends has. */
 struct vd_sender {
@@ -55,6 +63,7 @@ struct vd_worker {
 	struct vd_sender sender;
 	unsigned bursts; /* since the watched lanes were looked at */
 	struct vd_crowd_watch crowd_watch;
+	struct vd_holding *holding; /* of the burst that it decides */
 };
 
 struct vd_writer {
@@ -73,6 +82,7 @@ struct vd_engine {
 	struct vd_chain *chain; /* of the plan, or what will be */
 	struct vd_names *names;
 	struct vd_taps taps;
+	struct vd_holder *holder; /* what functions hold: held.h */
 
 	struct vd_lane *lanes[VD_ENGINE_QUEUES_MAX]; /* by index; until it runs the first ones */
 	unsigned lane_count;			     /* until it runs */
@@ -133,7 +143,16 @@ static inline void vd_engine_end_visit(struct vd_engine *engine)
 	atomic_fetch_sub_explicit(&engine->visitors, 1, memory_order_seq_cst);
 }
 
-/* ---- open.c: for a start and for a reload ---- */
+/* ---- run.c: for a start and for a reload ---- */
+
+int vd_make_sender(const struct vd_engine *engine, struct vd_sender *sender);
+void vd_free_sender(struct vd_sender *sender);
+
+/* Pins the engine's n-th thread, and names it. 0 or -errno. */
+int vd_start_thread(struct vd_engine *engine, pthread_t *thread, void *(*start)(void *), void *argument, const char *role,
+		    unsigned number, unsigned nth);
+
+/* ---- open.c: likewise ---- */
 
 /* Opens functions for so many lanes, in the queues' namespace. */
 int vd_open_functions(const struct vd_engine *engine, struct vd_chain *chain, unsigned lanes, struct vd_error *error);

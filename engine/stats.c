@@ -2,6 +2,7 @@
 /*
  * Statistics: the sums of what the threads, the lanes and the ports counted.
  */
+#include "engine/held.h"
 #include "engine/state.h"
 
 /* Before the run has made its threads there is nothing to count. */
@@ -28,6 +29,11 @@ static void add_sender(struct vd_queue_stats *stats, const struct vd_sender *sen
 	stats->answers_none += vd_tally_read(&tally->answers[VD_ANSWER_NONE]);
 	stats->answers_failed += vd_tally_read(&tally->answers[VD_ANSWER_FAILED]);
 	stats->sends += vd_tally_read(&tally->sends);
+	stats->held_ever += vd_tally_read(&tally->held_ever);
+	stats->held_behind += vd_tally_read(&tally->held_behind);
+	stats->held_expired += vd_tally_read(&tally->held_expired);
+	stats->held_dropped += vd_tally_read(&tally->held_dropped);
+	stats->held_refused += vd_tally_read(&tally->held_refused);
 }
 
 /*
@@ -129,6 +135,7 @@ static void fill(struct vd_engine *engine, struct vd_lane *lane, struct vd_queue
 		.on_the_spot = vd_tally_read(&lane->on_the_spot),
 		.in_flight = dispatched > finished ? (uint32_t)(dispatched - finished) : 0,
 		.in_rings = in_rings(lane),
+		.held = atomic_load_explicit(&lane->holding, memory_order_relaxed),
 		.maxlen = __atomic_load_n(&lane->maxlen, __ATOMIC_RELAXED),
 		.copy_range = __atomic_load_n(&lane->copy_range, __ATOMIC_RELAXED),
 		.ended = atomic_load_explicit(&lane->ended, memory_order_relaxed),
@@ -137,6 +144,8 @@ static void fill(struct vd_engine *engine, struct vd_lane *lane, struct vd_queue
 		add_sender(stats, &engine->workers[i].sender, lane->index);
 	for (unsigned i = 0; i < engine->writer_count; i++)
 		add_sender(stats, &engine->writers[i].sender, lane->index);
+	if (atomic_load_explicit(&engine->holder->has_thread, memory_order_acquire))
+		add_sender(stats, &engine->holder->sender, lane->index);
 	add_port(stats, lane->port);
 }
 

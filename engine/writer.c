@@ -10,12 +10,13 @@
 
 #include "engine/clock.h"
 #include "engine/grace.h"
+#include "engine/held.h"
 #include "engine/probes.h"
 #include "engine/state.h"
 #include "lib/packet/packet.h"
 
-void vd_send(struct vd_engine *engine, struct vd_sender *sender, struct vd_lane *lane, struct vd_packet *const *packets,
-	     unsigned count, bool are_all)
+static void send_decided(struct vd_engine *engine, struct vd_sender *sender, struct vd_lane *lane, struct vd_packet *const *packets,
+			 unsigned count, bool are_all)
 {
 	struct vd_lane_tally *tally = &sender->tallies[lane->index];
 	uint32_t verdicts[VD_VERDICT_COUNT] = {0}, rewritten = 0;
@@ -38,6 +39,23 @@ void vd_send(struct vd_engine *engine, struct vd_sender *sender, struct vd_lane 
 	if (rewritten)
 		vd_tally_add(&tally->rewritten, rewritten);
 	vd_tally_add(&tally->sends, 1);
+}
+
+void vd_send(struct vd_engine *engine, struct vd_sender *sender, struct vd_lane *lane, struct vd_packet *const *packets,
+	     unsigned count, bool are_all)
+{
+	struct vd_packet *left[VD_BURST_MAX];
+	unsigned left_count;
+
+	if (!vd_lane_is_holding(lane)) {
+		send_decided(engine, sender, lane, packets, count, are_all);
+		return;
+	}
+	left_count = vd_held_leave_out(packets, count, left);
+	if (left_count)
+		send_decided(engine, sender, lane, left, left_count, false);
+	if (left_count < count)
+		vd_held_have_arrived(engine->holder, packets, count);
 }
 
 void vd_writer_hand_over(struct vd_engine *engine, struct vd_lane *lane, struct vd_packet *const *packets, unsigned count)

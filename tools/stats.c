@@ -46,6 +46,11 @@ struct vd_queue_stats vd_snapshot_total(const struct vd_snapshot *snapshot)
 		total.answers_limited += queue->answers_limited;
 		total.answers_none += queue->answers_none;
 		total.answers_failed += queue->answers_failed;
+		total.held_ever += queue->held_ever;
+		total.held_behind += queue->held_behind;
+		total.held_expired += queue->held_expired;
+		total.held_dropped += queue->held_dropped;
+		total.held_refused += queue->held_refused;
 		total.malformed += queue->malformed;
 		total.queue_dropped += queue->queue_dropped;
 		total.socket_dropped += queue->socket_dropped;
@@ -67,6 +72,7 @@ struct vd_queue_stats vd_snapshot_total(const struct vd_snapshot *snapshot)
 		total.waiting += queue->waiting;
 		total.in_flight += queue->in_flight;
 		total.in_rings += queue->in_rings;
+		total.held += queue->held;
 	}
 	return total;
 }
@@ -83,7 +89,7 @@ uint64_t vd_stats_offered(const struct vd_queue_stats *stats)
 
 const char *vd_stats_verdict_word(enum vd_verdict verdict)
 {
-	static const char *const WORDS[VD_VERDICT_COUNT] = {"next", "accept", "drop", "repeat", "queue", "stop", "reject"};
+	static const char *const WORDS[VD_VERDICT_COUNT] = {"next", "accept", "drop", "repeat", "queue", "stop", "reject", "held"};
 
 	return WORDS[verdict];
 }
@@ -93,6 +99,7 @@ const char *vd_stats_cause_word(enum vd_cause cause)
 	static const char *const WORDS[VD_CAUSE_COUNT] = {
 		[VD_CAUSE_FUNCTION] = "function",	[VD_CAUSE_DEFAULT] = "default",
 		[VD_CAUSE_FAULT] = "fault",		[VD_CAUSE_EDIT] = "edit",
+		[VD_CAUSE_DEADLINE] = "deadline",	[VD_CAUSE_HELD_FULL] = "held_full",
 		[VD_CAUSE_QUEUE_FULL] = "queue_full",	[VD_CAUSE_BUFFER_FULL] = "buffer_full",
 		[VD_CAUSE_FLUSHED] = "flushed",		[VD_CAUSE_REFUSED] = "refused",
 		[VD_CAUSE_LEFT] = "left",

@@ -20,11 +20,14 @@ static const struct number FIRST[] = {NUMBER(received), NUMBER(bytes)};
 static const struct number NUMBERS[] = {
 	NUMBER(by_default),	NUMBER(faults),		    NUMBER(rewritten),	       NUMBER(edits_refused),
 	NUMBER(answered),	NUMBER(answers_limited),    NUMBER(answers_none),      NUMBER(answers_failed),
+	NUMBER(held_ever),	NUMBER(held_behind),	    NUMBER(held_expired),      NUMBER(held_dropped),
+	NUMBER(held_refused),
 	NUMBER(malformed),	NUMBER(queue_dropped),	    NUMBER(socket_dropped),    NUMBER(socket_passed),
 	NUMBER(flushed),
 	NUMBER(maybe_flushed),	NUMBER(refused),	    NUMBER(left_accepted),     NUMBER(left_dropped),
 	NUMBER(inherited_accepted), NUMBER(inherited_dropped), NUMBER(reads),	       NUMBER(sends),
 	NUMBER(on_the_spot),	NUMBER(waiting),	    NUMBER(in_flight),	       NUMBER(in_rings),
+	NUMBER(held),
 	NUMBER(maxlen),		NUMBER(receive_buffer),
 	NUMBER(copy_range),
 };

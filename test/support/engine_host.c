@@ -267,6 +267,12 @@ static void audit_queue(struct engine_host *host, unsigned index)
 	audit_causes(host, index, &stats);
 	audit_latency(host, index, &stats);
 	assert_int_equal(stats.verdicts[VD_NEXT], 0);
+	assert_int_equal(stats.verdicts[VD_HELD], 0);
+	assert_int_equal(stats.held, 0);
+	assert_true(stats.held_expired + stats.held_dropped <= stats.held_ever);
+	assert_true(stats.drops[VD_CAUSE_DEADLINE] <= stats.held_expired);
+	assert_true(stats.drops[VD_CAUSE_HELD_FULL] <= stats.received);
+	assert_true(stats.held_ever <= stats.received);
 	assert_int_equal(stats.received, verdicts + stats.flushed + stats.refused);
 	assert_true(stats.by_default + stats.faults <= stats.received);
 	assert_true(stats.rewritten <= stats.received);
@@ -282,9 +288,10 @@ static void audit_functions(struct engine_host *host)
 	uint64_t coming = 0, by_default = 0, dropped = 0, by_function = 0;
 
 	for (unsigned i = 0; i < host->queue_count; i++) {
-		coming += engine_host_stats(host, host->queues[i]).received;
+		coming += engine_host_stats(host, host->queues[i]).received - engine_host_stats(host, host->queues[i]).held_behind;
 		by_default += engine_host_stats(host, host->queues[i]).by_default;
 		dropped += engine_host_stats(host, host->queues[i]).drops[VD_CAUSE_FUNCTION];
+		by_function += engine_host_stats(host, host->queues[i]).held_dropped;
 	}
 	for (unsigned i = 0; i < count; i++) {
 		uint64_t said = stats[i].faults;

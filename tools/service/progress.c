@@ -11,10 +11,13 @@ static uint64_t answered(const struct vd_queue_stats *stats)
 	return sum;
 }
 
-/* What the kernel refused a verdict for stays in its queue, and nobody can do anything about it. */
+/*
+ * What the kernel refused a verdict for stays in its queue, and nobody can do anything about it. What a function holds stays there
+ * too, and waits for somebody else.
+ */
 static bool has_packets(const struct vd_queue_stats *stats)
 {
-	return stats->in_flight || stats->waiting > stats->refused;
+	return stats->in_flight || stats->waiting > stats->refused + stats->held;
 }
 
 /* What it was at the last look; false: it was not there. Queues mostly stay where they are in the list. */

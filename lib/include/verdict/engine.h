@@ -38,6 +38,8 @@ extern "C" {
 #define VD_ENGINE_MAXLEN_MAX (1u << 20)
 #define VD_ENGINE_REJECT_RATE_DEFAULT 1000u
 #define VD_ENGINE_REJECT_RATE_MAX 1000000u
+#define VD_ENGINE_HELD_MAX_DEFAULT 8192u
+#define VD_ENGINE_HELD_MAX_MAX (1u << 20)
 
 /* Why a call failed: one sentence, for a person, that says what to do. */
 struct vd_error {
@@ -66,6 +68,9 @@ struct vd_engine_options {
 	uint32_t reject_rate;	/* answers to rejected packets, a second, of all queues together (RFC 4443 2.4(f)): 1 to
 				   VD_ENGINE_REJECT_RATE_MAX; 0: VD_ENGINE_REJECT_RATE_DEFAULT. At once a tenth, at least 10 */
 	uint32_t reject_mark;	/* the mark of these answers (SO_MARK), for rules to know them by; 0: none */
+	uint32_t held_max;	/* packets that functions may hold (<verdict/hold.h>), of all queues together: 1 to
+				   VD_ENGINE_HELD_MAX_MAX; 0: VD_ENGINE_HELD_MAX_DEFAULT. They wait in the kernel's queues, so maxlen
+				   should be well above it */
 	void (*log)(void *log_argument, const char *line); /* what a person should know, while it starts and runs; or NULL */
 	void *log_argument;
 	int (*ready)(void *ready_argument); /* all queues are bound and nothing has been read yet: called once, in the thread of
@@ -164,7 +169,7 @@ void vd_engine_stop(struct vd_engine *engine);
  * Changes a running engine into what `next` would be: an engine that was made like any other, and never run. Its functions take
  * the place of those that decide, in one step: each packet is decided by the ones or the others. Queues that `next` has not
  * are given back, as at a stop; new ones are bound; what others have for themselves, the default verdict, batch and
- * batch_delay_us, reject_rate and reject_mark change. Packets go on to flow. A function may take over the state of
+ * batch_delay_us, reject_rate, reject_mark and held_max change. Packets go on to flow, and held ones are held. A function may take over the state of
  * the one before it, and does if it has a migrate(). Statistics of functions with the same name and counters go on.
  *
  * What cannot change: workers, writers, cpus, netns, packets_max, and captures, of which `next` must have none; log and ready stay
@@ -192,17 +197,20 @@ void vd_engine_leave(struct vd_engine *engine);
 
 /* Why a packet did not go on: each one that did not has exactly one of these. */
 enum vd_cause {
-	VD_CAUSE_FUNCTION,    /* a function dropped or rejected it: which, and how many each, is in struct vd_function_stats */
+	VD_CAUSE_FUNCTION,    /* a function dropped or rejected it: which, and how many each, is in struct vd_function_stats; or
+				 had held it, and then dropped it: held_dropped */
 	VD_CAUSE_DEFAULT,     /* no function had an opinion, and default_verdict is to drop */
 	VD_CAUSE_FAULT,	      /* a function returned what is no verdict, or not one of its own, and fault_verdict is to drop */
 	VD_CAUSE_EDIT,	      /* an edit was refused (<verdict/edit.h>), and fault_verdict is to drop */
+	VD_CAUSE_DEADLINE,    /* a function held it, did not decide in time, and wanted it dropped then */
+	VD_CAUSE_HELD_FULL,   /* overload: it had to wait behind a held packet of its flow, and held_max packets were held */
 	VD_CAUSE_QUEUE_FULL,  /* overload: the kernel's queue was full */
 	VD_CAUSE_BUFFER_FULL, /* overload: the socket's buffer was full */
 	VD_CAUSE_FLUSHED,     /* it was to go on, and the kernel had flushed the queue */
 	VD_CAUSE_REFUSED,     /* it was to go on, and the kernel refused that for another reason */
 	VD_CAUSE_LEFT,	      /* still in the kernel's queue at the stop, and fault_verdict is to drop */
 };
-#define VD_CAUSE_COUNT 9
+#define VD_CAUSE_COUNT 11
 
 /*
  * Packets of one queue or capture since the start. Exact at the end, and at any time but for what is on its way:
@@ -218,13 +226,16 @@ enum vd_cause {
  *		+ left_accepted + sum of drops[]
  *
  * A packet that a function dropped and that a flush took before the verdict stays the function's. Of all queues together
- * drops[VD_CAUSE_FUNCTION] is the sum of verdicts[VD_DROP] and verdicts[VD_REJECT] of all functions.
+ * drops[VD_CAUSE_FUNCTION] is the sum of held_dropped, and of verdicts[VD_DROP] and verdicts[VD_REJECT] of all functions.
+ *
+ * Held packets (<verdict/hold.h>) are on their way: received, and in verdicts[] when they have one. All of held_ever are held now,
+ * or held_expired, or were decided.
  */
 struct vd_queue_stats {
 	unsigned queue;
 	uint64_t received;
 	uint64_t bytes;			       /* of the packets received, as on the wire */
-	uint64_t verdicts[VD_VERDICT_COUNT];   /* by enum vd_verdict, taken effect; VD_NEXT: always 0 */
+	uint64_t verdicts[VD_VERDICT_COUNT];   /* by enum vd_verdict, taken effect; VD_NEXT, VD_HELD: always 0 */
 	uint64_t sent[VD_VERDICT_COUNT];       /* the same, whether or not they took effect: never goes down */
 	uint64_t drops[VD_CAUSE_COUNT];	       /* by enum vd_cause: packets that did not go on; never goes down */
 	uint64_t by_default;		       /* of them: no function had an opinion */
@@ -235,6 +246,12 @@ struct vd_queue_stats {
 	uint64_t answers_limited;	       /* over reject_rate; */
 	uint64_t answers_none;		       /* must not be answered, or not so (vd_packet_reject()); */
 	uint64_t answers_failed;	       /* not sent by the kernel: no route, a rule in OUTPUT */
+	uint64_t held_ever;		       /* received packets that were held, also behind a held one of their flow */
+	uint64_t held_behind;		       /* received packets that no function has seen, as their flow was held: they waited, or
+						  were dropped for VD_CAUSE_HELD_FULL */
+	uint64_t held_expired;		       /* of held_ever: got their deadline's verdict, then or at a stop */
+	uint64_t held_dropped;		       /* of held_ever: dropped by vd_hold_decide() */
+	uint64_t held_refused;		       /* could not be held: held_max were, or there was no memory; decided otherwise */
 	uint64_t malformed;		       /* received packets that contradict their own headers */
 	uint64_t queue_dropped;		       /* lost: the kernel's queue was full */
 	uint64_t socket_dropped;	       /* lost: the socket's buffer was full */
@@ -256,6 +273,7 @@ struct vd_queue_stats {
 	uint32_t waiting;		       /* in the kernel's queue, now */
 	uint32_t in_flight;		       /* read and not answered yet, now */
 	uint32_t in_rings;		       /* of them: handed to another thread, which has not taken them yet */
+	uint32_t held;			       /* held, now; not in in_flight, but in waiting: the kernel has them */
 	uint32_t maxlen;		       /* packets that the kernel queues */
 	uint32_t receive_buffer;	       /* bytes that the kernel granted */
 	uint32_t copy_range;		       /* bytes of each packet that are copied */
@@ -370,7 +388,7 @@ int vd_engine_queue_latency(struct vd_engine *engine, unsigned place, enum vd_si
 #define VD_ENGINE_TAP_SAMPLE_MAX 1000000000u
 
 /* What a tap asks for: packets of any of these. */
-#define VD_TAP_ACCEPTED 0x1u /* go on: VD_ACCEPT, VD_REPEAT, VD_QUEUE, VD_STOP */
+#define VD_TAP_ACCEPTED 0x1u /* go on: VD_ACCEPT, VD_REPEAT, VD_QUEUE, VD_STOP; or wait: VD_HELD, and are not shown again later */
 #define VD_TAP_DROPPED 0x2u  /* VD_DROP, whoever said so */
 #define VD_TAP_REJECTED 0x4u /* VD_REJECT */
 #define VD_TAP_FAULTED 0x8u  /* got the fault verdict: a function returned what is no verdict, or an edit was refused */

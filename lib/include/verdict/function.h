@@ -27,6 +27,7 @@
 
 #include <verdict/packet.h>
 #include <verdict/edit.h>
+#include <verdict/hold.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -48,6 +49,7 @@ extern "C" {
 #define VD_NEEDS_UID_GID 0x4u	/* vd_packet_uid(), vd_packet_gid() */
 #define VD_NEEDS_SECCTX 0x8u	/* vd_packet_security_context() */
 #define VD_NEEDS_REJECT 0x10u	/* vd_packet_reject(): sockets that answers are sent through (needs CAP_NET_RAW) */
+#define VD_NEEDS_HOLD 0x20u	/* vd_packet_hold(): a thread that waits for deadlines and decisions */
 
 /* `.scope`: who shares the state that decide() gets. */
 enum vd_scope {
@@ -65,6 +67,7 @@ struct vd_open {
 	unsigned states;       /* how many states of its scope will be made: share a memory budget by it */
 	char *error;	       /* why the arguments are wrong: vd_open_error() */
 	size_t error_size;
+	struct vd_holder *holder; /* for vd_hold_decide(): as long as the engine lives, also after close() */
 };
 
 struct vd_function {

@@ -39,8 +39,9 @@ enum vd_verdict {
 	VD_QUEUE = 4,	/* goes to another queue: return vd_packet_requeue(), which also says which */
 	VD_STOP = 5,	/* is accepted and skips the rest of the hook (NF_STOP) */
 	VD_REJECT = 6,	/* is dropped, and its sender is told: return vd_packet_reject(), which also says how */
+	VD_HELD = 7,	/* waits for its verdict: return vd_packet_hold() (<verdict/hold.h>), which also says how long */
 };
-#define VD_VERDICT_COUNT 7
+#define VD_VERDICT_COUNT 8
 
 /* Why a packet has no transport header to read, and other things that parsing found: vd_packet_is_*() ask for them. */
 #define VD_PARSED_MALFORMED 0x01u	 /* contradicts its own headers */
@@ -67,9 +68,12 @@ enum vd_verdict {
 /*
  * Where the running function's counters are; the engine sets it before each call. Use vd_count().
  */
+struct vd_holding;
+
 struct vd_context {
 	uint64_t *counters;
 	uint32_t counter_count;
+	struct vd_holding *holding; /* for vd_packet_hold(); NULL: the function has not declared VD_NEEDS_HOLD */
 };
 
 /*
