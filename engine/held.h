@@ -195,10 +195,7 @@ bool vd_holding_is_behind(struct vd_holding *holding, struct vd_packet *packet);
 /* All functions have seen the burst, and edits are complete. Only if something was held in it. */
 void vd_held_settle(struct vd_worker *worker, struct vd_lane *lane, struct vd_packet *const *packets, unsigned count);
 
-/*
- * Of a burst that is about to be sent, what is not held, into `left`; returns how many. When they were sent, the others have
- * arrived. Only if vd_lane_is_holding().
- */
+/* Of a burst that is about to be sent, what is not held, into `left`; returns how many. When they were sent, the others have arrived. */
 unsigned vd_held_leave_out(struct vd_packet *const *packets, unsigned count, struct vd_packet **left);
 void vd_held_have_arrived(struct vd_holder *holder, struct vd_packet *const *packets, unsigned count);
 

@@ -23,6 +23,7 @@ struct sim_flow {
 	uint8_t protocol;
 	bool is_answered;	/* last_answered is the index of a packet */
 	uint32_t last_answered;
+	bool was_held; /* some of its packets, and those behind them had to wait */
 	uint16_t ports[2];
 	uint8_t addresses[2][16];
 };

@@ -289,6 +289,8 @@ int sim_hold(struct vd_port *port, struct vd_packet *packet, bool in_order, void
 	} else {
 		sim->entries[index].is_held = true;
 		sim->entries[index].is_passed = !in_order;
+		if (in_order && sim->entries[index].flow != VD_SIM_NO_FLOW)
+			sim->flows[sim->entries[index].flow].was_held = true;
 	}
 	pthread_mutex_unlock(&sim->lock);
 	return 0;

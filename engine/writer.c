@@ -15,8 +15,20 @@
 #include "engine/state.h"
 #include "lib/packet/packet.h"
 
-static void send_decided(struct vd_engine *engine, struct vd_sender *sender, struct vd_lane *lane, struct vd_packet *const *packets,
-			 unsigned count, bool are_all)
+/* Of a burst with held packets the others, and then those have arrived. */
+static void send_others(struct vd_engine *engine, struct vd_sender *sender, struct vd_lane *lane, struct vd_packet *const *packets,
+			unsigned count)
+{
+	struct vd_packet *left[VD_BURST_MAX];
+	unsigned left_count = vd_held_leave_out(packets, count, left);
+
+	if (left_count)
+		vd_send(engine, sender, lane, left, left_count, false);
+	vd_held_have_arrived(engine->holder, packets, count);
+}
+
+void vd_send(struct vd_engine *engine, struct vd_sender *sender, struct vd_lane *lane, struct vd_packet *const *packets,
+	     unsigned count, bool are_all)
 {
 	struct vd_lane_tally *tally = &sender->tallies[lane->index];
 	uint32_t verdicts[VD_VERDICT_COUNT] = {0}, rewritten = 0;
@@ -26,8 +38,12 @@ static void send_decided(struct vd_engine *engine, struct vd_sender *sender, str
 		verdicts[packets[i]->verdict]++;
 		rewritten += packets[i]->changed & VD_CHANGED_DATA && !vd_packet_is_dropped(packets[i]);
 	}
+	if (verdicts[VD_HELD]) {
+		send_others(engine, sender, lane, packets, count);
+		return;
+	}
 	VD_PROBE(send_begin, lane, packets, count);
-	result = lane->port->operations->send(lane->port, packets, count, are_all, sender->scratch);
+	result = lane->port->operations->send(lane->port, packets, count, are_all && !vd_lane_is_holding(lane), sender->scratch);
 	VD_PROBE(send_end, lane, packets, count);
 	if (result) {
 		vd_engine_fail_port(engine, lane->port, result, "verdicts cannot be sent");
@@ -39,23 +55,6 @@ static void send_decided(struct vd_engine *engine, struct vd_sender *sender, str
 	if (rewritten)
 		vd_tally_add(&tally->rewritten, rewritten);
 	vd_tally_add(&tally->sends, 1);
-}
-
-void vd_send(struct vd_engine *engine, struct vd_sender *sender, struct vd_lane *lane, struct vd_packet *const *packets,
-	     unsigned count, bool are_all)
-{
-	struct vd_packet *left[VD_BURST_MAX];
-	unsigned left_count;
-
-	if (!vd_lane_is_holding(lane)) {
-		send_decided(engine, sender, lane, packets, count, are_all);
-		return;
-	}
-	left_count = vd_held_leave_out(packets, count, left);
-	if (left_count)
-		send_decided(engine, sender, lane, left, left_count, false);
-	if (left_count < count)
-		vd_held_have_arrived(engine->holder, packets, count);
 }
 
 void vd_writer_hand_over(struct vd_engine *engine, struct vd_lane *lane, struct vd_packet *const *packets, unsigned count)

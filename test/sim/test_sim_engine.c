@@ -33,7 +33,9 @@
 #endif
 #define LANES_MAX 3
 #define FLOWS_MAX 64
-#define KINDS_MAX 8
+#define KINDS_MAX 9
+#define PACKETS_MAX 4096
+#define TICKETS_MAX 256
 #define RUN_SECONDS_MAX 20
 #define SILENCE_SECONDS_MAX 10
 
@@ -49,6 +51,8 @@ enum kind {
 	KIND_FAULTY,	/* returns what is no verdict */
 	KIND_STOPPER,	/* stops the engine from within */
 	KIND_CHANGER,	/* new mark, new data; always the last, since a fault takes changes back */
+	KIND_HOLDER,	/* holds packets, changed ones too, for another thread to decide; always the first, so that it knows all */
+	KIND_HOLDER_BURST,
 };
 
 /* How a run ends. */
@@ -79,7 +83,7 @@ struct run {
 	unsigned kind_count;
 	enum kind kinds[KINDS_MAX];
 	struct vd_function functions[KINDS_MAX];
-	bool may_reject[KIND_CHANGER + 1]; /* by kind */
+	bool may_reject[KIND_HOLDER_BURST + 1]; /* by kind */
 	uint32_t stop_at;	 /* END_BY_FUNCTION: the index */
 	unsigned stop_delay_us;	 /* END_BY_STOP */
 	unsigned burn_ns;	 /* KIND_SLOW */
@@ -97,6 +101,23 @@ struct run {
 	uint64_t by_default[LANES_MAX];
 	uint64_t rewritten[LANES_MAX];
 	struct flow flows[LANES_MAX][FLOWS_MAX];
+
+	/* held packets */
+	bool holds;
+	unsigned hold_percent, deadline_ms_max;
+	_Atomic bool is_over;
+	struct vd_holder *holder;
+	_Atomic uint64_t tickets[TICKETS_MAX];
+	_Atomic unsigned ticket_count;
+	uint8_t seen[LANES_MAX][PACKETS_MAX]; /* enum seen; written by who may decide on it, read by who sends it */
+	uint64_t unseen[LANES_MAX], held[LANES_MAX], held_drops[LANES_MAX];
+};
+
+/* What a holder has made of a packet. */
+enum seen {
+	SEEN_NEVER,   /* it waited behind another, or was dropped since too many do */
+	SEEN_LEFT,
+	SEEN_HELD,
 };
 
 static struct run *run; /* one at a time: functions have no other way to find it */
@@ -233,6 +254,94 @@ static enum vd_verdict decide_to_change(struct vd_packet *packet, void *state)
 	return VD_NEXT;
 }
 
+/* ---- holding ---- */
+
+static int open_holder(struct vd_open *open, void **shared)
+{
+	(void)shared;
+	atomic_fetch_add(&run->functions_open, 1);
+	run->holder = open->holder;
+	if (!open->holder)
+		complain("there is no holder");
+	return 0;
+}
+
+static enum vd_verdict hold(struct vd_packet *packet)
+{
+	uint64_t random = dice(KIND_HOLDER, packet), ticket;
+	struct vd_hold how = {.deadline_ms = 1 + (uint32_t)(random >> 8) % run->deadline_ms_max,
+			      .verdict = random >> 40 & 1 ? VD_ACCEPT : VD_DROP,
+			      .with_flow = random >> 41 & 1};
+	enum vd_verdict verdict;
+
+	if (vd_sim_packet_index(packet) >= PACKETS_MAX)
+		return VD_NEXT;
+	run->seen[packet->queue][vd_sim_packet_index(packet)] = SEEN_LEFT;
+	if (random % 100 >= run->hold_percent)
+		return VD_NEXT;
+	verdict = vd_packet_hold(packet, &how, &ticket);
+	if ((verdict == VD_HELD) != (ticket != 0))
+		complain("a verdict of %u, and ticket %llu", (unsigned)verdict, (unsigned long long)ticket);
+	if (verdict != VD_HELD)
+		return VD_NEXT;
+	if (random >> 43 & 1) /* at once, before it is held */
+		vd_hold_decide(run->holder, ticket, VD_ACCEPT);
+	else
+		atomic_store(&run->tickets[atomic_fetch_add(&run->ticket_count, 1) % TICKETS_MAX], ticket);
+	if ((random >> 44 & 15) == 0) { /* has thought better of it */
+		if (random >> 43 & 1 && !vd_hold_decide(run->holder, ticket, VD_DROP))
+			complain("a ticket was good twice");
+		return VD_NEXT;
+	}
+	if (random >> 42 & 1) /* not before: another function's fault takes changes back */
+		decide_to_change(packet, NULL);
+	run->seen[packet->queue][vd_sim_packet_index(packet)] = SEEN_HELD;
+	return VD_HELD;
+}
+
+static enum vd_verdict decide_to_hold(struct vd_packet *packet, void *state)
+{
+	(void)state;
+	return hold(packet);
+}
+
+/* What comes behind a packet that was held with its flow was shown too, and does not count. */
+static void decide_burst_to_hold(struct vd_packet *const *packets, enum vd_verdict *verdicts, unsigned count, void *state)
+{
+	(void)state;
+	for (unsigned i = 0; i < count; i++) {
+		bool is_behind = false;
+
+		verdicts[i] = hold(packets[i]);
+		for (unsigned j = 0; j < i && !is_behind; j++)
+			is_behind = verdicts[j] == VD_HELD && dice(KIND_HOLDER, packets[j]) >> 41 & 1 && !packets[j]->edit_refused &&
+				    packets[j]->flow_hash == packets[i]->flow_hash &&
+				    run->seen[packets[j]->queue][vd_sim_packet_index(packets[j])] == SEEN_HELD;
+		if (is_behind && vd_sim_packet_index(packets[i]) < PACKETS_MAX)
+			run->seen[packets[i]->queue][vd_sim_packet_index(packets[i])] = SEEN_NEVER;
+	}
+}
+
+static void *decide_later(void *argument)
+{
+	uint64_t random = run->seed;
+
+	(void)argument;
+	while (!atomic_load(&run->is_over)) {
+		uint64_t dice = vd_sim_random(&random), ticket = atomic_exchange(&run->tickets[dice % TICKETS_MAX], 0);
+
+		if (ticket && dice >> 40 & 3) /* some never */
+			vd_hold_decide(run->holder, ticket, dice >> 42 & 1 ? VD_ACCEPT : VD_DROP);
+		else if (run->holder && (dice >> 43 & 63) == 0 && !vd_hold_decide(run->holder, dice, VD_DROP))
+			complain("a ticket that nobody had was good");
+		if ((dice >> 32 & 63) == 0)
+			sleep_us(1 + (unsigned)(dice >> 50) % 100);
+		else if ((dice >> 32 & 7) == 0)
+			sched_yield();
+	}
+	return NULL;
+}
+
 /* A state, and who is in it. `touched` is no atomic: ThreadSanitizer sees when two threads are in it without order. */
 struct state {
 	_Atomic bool is_busy;
@@ -327,6 +436,8 @@ static const struct vd_function functions[] = {
 	[KIND_FAULTY] = {.name = "faulty", .decide = decide_faulty},
 	[KIND_STOPPER] = {.name = "stopper", .decide = decide_to_stop},
 	[KIND_CHANGER] = {.name = "changer", .decide = decide_to_change},
+	[KIND_HOLDER] = {.name = "holder", .needs = VD_NEEDS_HOLD, .decide = decide_to_hold},
+	[KIND_HOLDER_BURST] = {.name = "holder-burst", .needs = VD_NEEDS_HOLD, .decide_burst = decide_burst_to_hold},
 };
 
 static void expect_change(const struct vd_packet *packet)
@@ -372,13 +483,37 @@ static enum vd_verdict expect_of_chain(const struct vd_packet *packet)
 	return by_cause(packet, VD_CAUSE_DEFAULT, run->options.default_verdict);
 }
 
+/* A packet that was held: a decision, or a deadline. */
+static enum vd_verdict expect_held(const struct vd_packet *packet, uint64_t *count)
+{
+	++*count;
+	if (packet->verdict == VD_DROP)
+		run->held_drops[packet->queue]++;
+	else if (packet->verdict != VD_ACCEPT)
+		complain("queue %u: held packet %u has got verdict %u", packet->queue, vd_sim_packet_index(packet), packet->verdict);
+	return VD_NEXT;
+}
+
 /* And of what becomes of refused edits. The port asks it, with its lock held. */
 static enum vd_verdict expect(const struct vd_packet *packet, void *argument)
 {
-	enum vd_verdict verdict = expect_of_chain(packet);
+	enum seen seen = run->holds && vd_sim_packet_index(packet) < PACKETS_MAX ?
+				 run->seen[packet->queue][vd_sim_packet_index(packet)] : SEEN_LEFT;
+	enum vd_verdict verdict;
 
 	(void)argument;
 	expect_change(packet);
+	/* what was said of it does not count, but that it could not be changed does */
+	if (seen == SEEN_NEVER && packet->edit_refused) {
+		run->edits_refused[packet->queue]++;
+		if (run->options.fault_verdict == VD_DROP)
+			return by_cause(packet, VD_CAUSE_EDIT, VD_DROP);
+	}
+	if (seen == SEEN_NEVER)
+		return expect_held(packet, &run->unseen[packet->queue]);
+	if (seen == SEEN_HELD && !packet->edit_refused)
+		return expect_held(packet, &run->held[packet->queue]);
+	verdict = seen == SEEN_HELD ? VD_NEXT : expect_of_chain(packet);
 	if (!packet->edit_refused || verdict == VD_DROP || verdict == VD_REJECT)
 		return verdict;
 	run->edits_refused[packet->queue]++;
@@ -433,7 +568,7 @@ static void choose_failure(void)
 
 static void choose_functions(void)
 {
-	bool has_used[KIND_CHANGER + 1] = {false};
+	bool has_used[KIND_HOLDER_BURST + 1] = {false};
 	unsigned count = up_to(6);
 
 	has_used[KIND_STOPPER] = has_used[KIND_CHANGER] = true;
@@ -452,16 +587,24 @@ static void choose_functions(void)
 	}
 	if (one_in(2))
 		run->kinds[run->kind_count++] = KIND_CHANGER;
+	run->holds = one_in(3);
+	if (run->holds) {
+		memmove(run->kinds + 1, run->kinds, run->kind_count++ * sizeof *run->kinds);
+		run->kinds[0] = one_in(2) ? KIND_HOLDER : KIND_HOLDER_BURST;
+		run->hold_percent = 1 + up_to(one_in(2) ? 5 : 60);
+		run->deadline_ms_max = 1 + up_to(20);
+		run->options.held_max = one_in(2) ? 0 : 1 + up_to(60);
+	}
 	for (unsigned i = 0; i < run->kind_count; i++) {
 		run->functions[i] = functions[run->kinds[i]];
 		run->functions[i].abi = VD_FUNCTION_ABI;
 		run->functions[i].size = sizeof run->functions[i];
-		run->functions[i].open = open_function;
+		run->functions[i].open = i || !run->holds ? open_function : open_holder;
 		run->functions[i].close = close_function;
 		run->functions[i].bytes = one_in(2) ? VD_HEADERS : VD_WHOLE;
 		run->may_reject[run->kinds[i]] = !one_in(4);
 		if (run->may_reject[run->kinds[i]])
-			run->functions[i].needs = VD_NEEDS_REJECT;
+			run->functions[i].needs |= VD_NEEDS_REJECT;
 	}
 }
 
@@ -643,8 +786,10 @@ static void check_causes(unsigned lane, const struct vd_sim_report *report, cons
 	struct vd_latency latency;
 
 	for (unsigned cause = 0; cause < VD_CAUSE_COUNT; cause++) {
+		uint64_t held = cause == VD_CAUSE_FUNCTION ? stats->held_dropped : 0;
+
 		drops += stats->drops[cause];
-		if (cause <= VD_CAUSE_EDIT && stats->drops[cause] != run->drops[lane][cause])
+		if (cause <= VD_CAUSE_EDIT && stats->drops[cause] != run->drops[lane][cause] + held)
 			complain("queue %u: %llu packets were dropped for cause %u instead of %llu", lane,
 				 (unsigned long long)stats->drops[cause], cause, (unsigned long long)run->drops[lane][cause]);
 	}
@@ -657,6 +802,23 @@ static void check_causes(unsigned lane, const struct vd_sim_report *report, cons
 				       latency.count != stats->received))
 		complain("queue %u: %llu packets waited instead of %llu", lane, (unsigned long long)latency.count,
 			 (unsigned long long)stats->received);
+}
+
+static void check_held(unsigned lane, const struct vd_queue_stats *stats)
+{
+	uint64_t full = stats->drops[VD_CAUSE_HELD_FULL];
+
+	if (stats->held)
+		complain("queue %u: %u packets are still held", lane, stats->held);
+	if (stats->held_ever + full != run->held[lane] + run->unseen[lane])
+		complain("queue %u: %llu packets were held and %llu too many, instead of %llu and %llu that waited behind them", lane,
+			 (unsigned long long)stats->held_ever, (unsigned long long)full, (unsigned long long)run->held[lane],
+			 (unsigned long long)run->unseen[lane]);
+	if (stats->held_dropped + stats->drops[VD_CAUSE_DEADLINE] + full != run->held_drops[lane])
+		complain("queue %u: %llu held packets were dropped, and have not all a cause", lane,
+			 (unsigned long long)run->held_drops[lane]);
+	if (stats->held_behind > run->unseen[lane] || stats->held_expired + stats->held_dropped > stats->held_ever)
+		complain("queue %u: more is said of held packets than there were", lane);
 }
 
 static void check_accounts(unsigned lane, const struct vd_sim_report *report, const struct vd_queue_stats *stats)
@@ -694,6 +856,7 @@ static void check_accounts(unsigned lane, const struct vd_sim_report *report, co
 	if (report->has_send_failed) /* decided, but not sent: they are in one account only */
 		return;
 	check_causes(lane, report, stats);
+	check_held(lane, stats);
 	if (stats->edits_refused != run->edits_refused[lane])
 		complain("queue %u: %llu edits were refused instead of %llu", lane, (unsigned long long)stats->edits_refused,
 			 (unsigned long long)run->edits_refused[lane]);
@@ -767,7 +930,7 @@ static void check_functions(const struct vd_queue_stats *queues)
 	if (vd_engine_function_stats(run->engine, stats, KINDS_MAX) != run->kind_count && !is_failing_at_start())
 		complain("functions have gone");
 	for (unsigned i = 0; i < run->lane_count; i++)
-		packets += queues[i].received;
+		packets += queues[i].received - queues[i].held_behind;
 	for (unsigned i = 0; i < run->kind_count; i++) {
 		uint64_t said = stats[i].faults;
 
@@ -813,7 +976,7 @@ static void describe(char *text, size_t size)
 
 /* What all runs together have met: a test that meets nothing proves nothing. */
 static struct vd_sim_report met;
-static uint64_t met_on_the_spot, met_dispatched, met_rejected;
+static uint64_t met_on_the_spot, met_dispatched, met_rejected, met_behind, met_expired, met_decided, met_too_many, met_held_refused;
 
 static void add_up(const struct vd_queue_stats *stats)
 {
@@ -826,6 +989,11 @@ static void add_up(const struct vd_queue_stats *stats)
 	met.answered += stats->received;
 	met_rejected += stats->verdicts[VD_REJECT];
 	met_on_the_spot += stats->on_the_spot;
+	met_behind += stats->held_behind;
+	met_expired += stats->held_expired;
+	met_decided += stats->held_ever - stats->held_expired;
+	met_too_many += stats->drops[VD_CAUSE_HELD_FULL];
+	met_held_refused += stats->held_refused;
 	met_dispatched += stats->received - stats->on_the_spot;
 }
 
@@ -834,7 +1002,7 @@ static void run_one(uint64_t seed)
 	struct vd_queue_stats stats[LANES_MAX];
 	struct vd_error error = {""};
 	char description[256];
-	pthread_t meddler;
+	pthread_t meddler, decider;
 	unsigned complaints;
 	int result;
 
@@ -847,8 +1015,13 @@ static void run_one(uint64_t seed)
 	alarm(RUN_SECONDS_MAX);
 	if (make()) {
 		pthread_create(&meddler, NULL, meddle, NULL);
+		if (run->holds)
+			pthread_create(&decider, NULL, decide_later, NULL);
 		result = vd_engine_run(run->engine, &error);
 		pthread_join(meddler, NULL);
+		atomic_store(&run->is_over, true);
+		if (run->holds)
+			pthread_join(decider, NULL);
 		/* of a run that did not begin there may be none */
 		memset(stats, 0, sizeof stats);
 		if (vd_engine_queue_stats(run->engine, stats, LANES_MAX) != run->lane_count && !is_failing_at_start())
@@ -894,9 +1067,13 @@ static void whatever_happens_each_packet_is_answered_once_and_in_order(void **st
 		      (unsigned long long)met.queue_dropped, (unsigned long long)met.socket_dropped,
 		      (unsigned long long)met.flushed, (unsigned long long)met.refused,
 		      (unsigned long long)(met.left_accepted + met.left_dropped));
+	print_message("held: %llu expired, %llu decided, %llu behind others; too many: %llu, and %llu behind others\n",
+		      (unsigned long long)met_expired, (unsigned long long)met_decided, (unsigned long long)met_behind,
+		      (unsigned long long)met_held_refused, (unsigned long long)met_too_many);
 	if (seed || runs < 100)
 		return;
 	assert_true(met.queue_dropped && met.socket_dropped && met.flushed && met.refused);
+	assert_true(met_behind && met_expired && met_decided && met_too_many && met_held_refused);
 	assert_true(met.left_accepted && met.left_dropped && met_on_the_spot && met_dispatched && met_rejected);
 }
 
