@@ -121,6 +121,19 @@ void vd_say_what_is_cut(struct vd_engine *engine, const struct vd_plan *plan)
 	}
 }
 
+void vd_say_what_may_fill(struct vd_engine *engine, const struct vd_plan *plan)
+{
+	uint32_t held_max = engine->options.held_max ? engine->options.held_max : VD_ENGINE_HELD_MAX_DEFAULT;
+
+	for (unsigned i = 0; plan->chain->needs & VD_NEEDS_HOLD && i < plan->lane_count; i++) {
+		struct vd_lane *lane = plan->lanes[i];
+
+		if (lane->maxlen <= held_max && !strcmp(lane->port->operations->kind, "queue"))
+			vd_engine_log(engine, "note: functions may hold %u packets (held-max), and queue %u has room for %u (maxlen): "
+				      "held ones could fill it, and others find no room", held_max, lane->port->queue, lane->maxlen);
+	}
+}
+
 int vd_check_lanes(struct vd_engine *engine, const struct vd_chain *chain, struct vd_lane *const *lanes, unsigned count,
 		   struct vd_error *error)
 {

@@ -304,6 +304,7 @@ static int change(struct reload *reload)
 	vd_reload_settle_queues(reload, false);
 	take_options(engine, &next->options);
 	vd_say_what_is_cut(engine, reload->plan);
+	vd_say_what_may_fill(engine, reload->plan);
 	return 0;
 }
 

@@ -176,6 +176,8 @@ static int open_all(struct vd_engine *engine, struct vd_error *error)
 		result = vd_open_answers(engine, &engine->options, plan, error);
 	if (!result)
 		result = vd_open_lanes(engine, engine->chain, plan->lanes, plan->lane_count, error);
+	if (!result)
+		vd_say_what_may_fill(engine, plan);
 	if (!result) {
 		result = vd_watch_open(&engine->watch, plan->lanes, plan->lane_count);
 		if (result) {

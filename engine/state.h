@@ -166,6 +166,9 @@ void vd_choose_settings(const struct vd_engine *engine, const struct vd_chain *c
 			const struct vd_queue_options *options, struct vd_lane_settings *settings);
 void vd_say_what_is_cut(struct vd_engine *engine, const struct vd_plan *plan);
 
+/* What functions may hold could fill a queue. */
+void vd_say_what_may_fill(struct vd_engine *engine, const struct vd_plan *plan);
+
 /* Whether they could be opened: nothing is bound. */
 int vd_check_lanes(struct vd_engine *engine, const struct vd_chain *chain, struct vd_lane *const *lanes, unsigned count,
 		   struct vd_error *error);

@@ -82,6 +82,7 @@ static void summarize_drops(FILE *file, const struct vd_queue_stats *queue)
 	static const char *const NAMES[VD_CAUSE_COUNT] = {
 		[VD_CAUSE_FUNCTION] = "- by a function",  [VD_CAUSE_DEFAULT] = "- by default",
 		[VD_CAUSE_FAULT] = "- after a fault",	  [VD_CAUSE_EDIT] = "- edit refused",
+		[VD_CAUSE_DEADLINE] = "- held too long", [VD_CAUSE_HELD_FULL] = "- too many held",
 		[VD_CAUSE_QUEUE_FULL] = "- queue full",	  [VD_CAUSE_BUFFER_FULL] = "- buffer full",
 		[VD_CAUSE_FLUSHED] = "- flushed",	  [VD_CAUSE_REFUSED] = "- refused",
 		[VD_CAUSE_LEFT] = "- left at the stop",
@@ -129,6 +130,12 @@ static void summarize_queue(FILE *file, const struct vd_queue_stats *queue)
 	row(file, "of them faults", queue->faults, "a function returned what is no verdict", false);
 	row(file, "of them rewritten", queue->rewritten, "", false);
 	row(file, "of them unedited", queue->edits_refused, "an edit was refused", false);
+	row(file, "held", queue->held, "functions decide later, now", false);
+	row(file, "of them held", queue->held_ever, "", false);
+	row(file, "held: deadline", queue->held_expired, "nobody had decided", false);
+	row(file, "held: dropped", queue->held_dropped, "by a function, later", false);
+	row(file, "not shown", queue->held_behind, "their flow was held", false);
+	row(file, "not held", queue->held_refused, "a higher --held-max, or fewer or shorter holds", false);
 	row(file, "of them malformed", queue->malformed, "", false);
 	row(file, "rejected: answered", queue->answered, "", false);
 	row(file, "rejected: over limit", queue->answers_limited, "a higher --reject-rate", false);
@@ -140,7 +147,7 @@ static void summarize_queue(FILE *file, const struct vd_queue_stats *queue)
 void vd_stats_text_function(FILE *file, const struct vd_function_stats *function)
 {
 	static const char *const NAMES[VD_VERDICT_COUNT] = {"no opinion", "accept", "drop",	"repeat",
-							     "queue",	   "stop",   "reject"};
+							     "queue",	   "stop",   "reject", "hold"};
 
 	fprintf(file, "function %s: %" PRIu64 " packets", function->name, function->packets);
 	for (unsigned verdict = 0; verdict < VD_VERDICT_COUNT; verdict++)

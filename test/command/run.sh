@@ -151,6 +151,7 @@ expect_kept "^verdict: rejecting packets needs CAP_NET_RAW in the queues' networ
 if [ "$(printf '%s\n' "$output" | wc -l)" -eq 1 ]; then ok "in one sentence"; else not_ok "in one sentence"; show_output; fi
 nothing_is_left "and leaves nothing"
 expect_exit 0 "who does not reject needs no CAP_NET_RAW" timeout 20 "${without_raw[@]}" "$verdict" run --queue 0 --function accept --for 1
+expect_refused 2 "--held-max takes a number from 1 to 1048576, not '0'" "none to be held" --queue 0 --held-max 0
 expect_refused 2 "--reject-rate takes a number from 1 to 1000000, not '0'" "a rate of none" --queue 0 --reject-rate 0
 expect_refused 2 "--reject-mark takes a number from 1 to 4294967295, not 'x'" "a mark that is none" --queue 0 --reject-mark x
 

@@ -32,8 +32,9 @@ static struct vd_net net;
 
 /* ---- a function that does what the payload says: its first letter, then a number ---- */
 
-static struct vd_holder *holder;
-static struct vd_hold hold;
+static struct vd_holder *_Atomic holder;
+static _Atomic uint32_t hold_deadline_ms;
+static _Atomic unsigned hold_verdict;
 static _Atomic unsigned ticket_count;
 static _Atomic uint64_t tickets[TICKETS_MAX]; /* in the order of holding; 0: not yet, or could not be held */
 static _Atomic unsigned opened, closed;
@@ -54,7 +55,7 @@ static void close_keeper(void *shared)
 
 static enum vd_verdict keep(struct vd_packet *packet, bool with_flow)
 {
-	struct vd_hold this = hold;
+	struct vd_hold this = {.deadline_ms = hold_deadline_ms, .verdict = (enum vd_verdict)hold_verdict};
 	unsigned place = atomic_fetch_add(&ticket_count, 1);
 	enum vd_verdict verdict;
 	uint64_t ticket;
@@ -117,7 +118,8 @@ static void set_up(uint32_t deadline_ms, enum vd_verdict verdict)
 {
 	vd_net_setup(&net);
 	vd_net_command("iptables-legacy -t mangle -A INPUT -p udp --dport %u -j NFQUEUE --queue-num %u", PORT, QUEUE);
-	hold = (struct vd_hold){.deadline_ms = deadline_ms, .verdict = verdict};
+	hold_deadline_ms = deadline_ms;
+	hold_verdict = verdict;
 	atomic_store(&ticket_count, 0);
 	atomic_store(&opened, 0);
 	atomic_store(&closed, 0);
@@ -293,11 +295,11 @@ static void a_deadline_decides(void **state)
 	expect("H1");
 	assert_in_range(traffic_now_ms() - since, 299, 3000 * traffic_patience());
 	await(host, 1, 0);
-	hold.verdict = VD_DROP;
-	hold.deadline_ms = LONG_MS;
+	hold_verdict = VD_DROP;
+	hold_deadline_ms = LONG_MS;
 	say(0, "H2");
 	await(host, 2, 1);
-	hold.deadline_ms = 50; /* earlier than the one that is waited for */
+	hold_deadline_ms = 50; /* earlier than the one that is waited for */
 	say(0, "H3");
 	await(host, 3, 1);
 	assert_int_equal(decide_it(tickets[2], VD_ACCEPT), -ESTALE);
@@ -394,7 +396,8 @@ static void who_may_not_hold_does_not(void **state)
 
 	host = start_with(options, NULL);
 	for (unsigned i = 0; i < sizeof WRONG / sizeof *WRONG; i++) {
-		hold = WRONG[i];
+		hold_deadline_ms = WRONG[i].deadline_ms;
+		hold_verdict = WRONG[i].verdict;
 		say(0, "H2");
 		expect("H2");
 	}

@@ -106,7 +106,7 @@ struct run {
 	bool holds;
 	unsigned hold_percent, deadline_ms_max;
 	_Atomic bool is_over;
-	struct vd_holder *holder;
+	struct vd_holder *_Atomic holder;
 	_Atomic uint64_t tickets[TICKETS_MAX];
 	_Atomic unsigned ticket_count;
 	uint8_t seen[LANES_MAX][PACKETS_MAX]; /* enum seen; written by who may decide on it, read by who sends it */

@@ -224,7 +224,7 @@ static void shows_every_number_in_its_column(void **state)
 	assert_string_equal(words(5), "lost: queue full 220 buffer full 222 flushed 224 refused 226");
 	assert_string_equal(words(6), "");
 	assert_string_equal(words(7), "QUEUE WAIT FLIGHT IN/s ACCEPT DROP REJECT OTHER FAULT QFULL BFULL FLUSH REFUS DEFAULT UNEDIT REPEAT "
-				      "REQUEUE STOP bit/s");
+				      "REQUEUE STOP bit/s HELD");
 	assert_string_equal(words(8), "65535 101 102 103 105 106 107 108 109 110 111 112 113 114 115 1 2 105 832");
 	assert_int_equal(frame.lines[8].style, VD_TOP_ALERT);
 	assert_int_equal(frame.head_count, 8);

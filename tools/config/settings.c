@@ -47,6 +47,7 @@ static const struct about {
 	[VD_KEY_BATCH_DELAY] = {"batch-delay", TIME, 0, 1000000, "us", 1},
 	[VD_KEY_REJECT_RATE] = {"reject-rate", NUMBER, 1, VD_ENGINE_REJECT_RATE_MAX},
 	[VD_KEY_REJECT_MARK] = {"reject-mark", NUMBER, 1, UINT32_MAX},
+	[VD_KEY_HELD_MAX] = {"held-max", NUMBER, 1, VD_ENGINE_HELD_MAX_MAX},
 	[VD_KEY_FOR] = {"for", TIME, 1, 1u << 30, "s", 1000000},
 	[VD_KEY_PACKETS] = {"packets", NUMBER, 1, INT64_MAX},
 	[VD_KEY_STATS] = {"stats", STATS},

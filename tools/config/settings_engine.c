@@ -26,6 +26,7 @@ static void fill_options(const struct vd_settings *settings, struct vd_engine_op
 	options->packets_max = number(settings, VD_KEY_PACKETS, 0);
 	options->reject_rate = (uint32_t)number(settings, VD_KEY_REJECT_RATE, 0);
 	options->reject_mark = (uint32_t)number(settings, VD_KEY_REJECT_MARK, 0);
+	options->held_max = (uint32_t)number(settings, VD_KEY_HELD_MAX, 0);
 	options->netns = settings->general[VD_KEY_NETNS].is_given ? settings->general[VD_KEY_NETNS].text : NULL;
 }
 

@@ -56,6 +56,7 @@ static const char HELP[] =
 	"  --batch-delay TIME    how long packets may wait for company, in µs or as in 2ms (0)\n"
 	"  --reject-rate N       answers to the senders of rejected packets, a second, 1 to 1000000 (1000)\n"
 	"  --reject-mark MARK    the mark of these answers, for rules that let them past the queue (none)\n"
+	"  --held-max N          packets that functions may hold, to decide them later, 1 to 1048576 (8192)\n"
 	"\n"
 	"with what privileges\n"
 	"  --user USER[:GROUP]   become this user when the queues are bound, and keep CAP_NET_ADMIN only (stay who starts it)\n"
@@ -108,6 +109,7 @@ static const struct option OPTIONS[] = {
 	{"batch-delay", required_argument, NULL, OPTION_KEY + VD_KEY_BATCH_DELAY},
 	{"reject-rate", required_argument, NULL, OPTION_KEY + VD_KEY_REJECT_RATE},
 	{"reject-mark", required_argument, NULL, OPTION_KEY + VD_KEY_REJECT_MARK},
+	{"held-max", required_argument, NULL, OPTION_KEY + VD_KEY_HELD_MAX},
 	{"netns", required_argument, NULL, OPTION_KEY + VD_KEY_NETNS},
 	{"stats", required_argument, NULL, OPTION_KEY + VD_KEY_STATS},
 	{"log", required_argument, NULL, OPTION_KEY + VD_KEY_LOG},

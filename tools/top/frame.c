@@ -70,6 +70,7 @@ FUNCTION(of_edits, queue->step.edits_refused)
 FUNCTION(of_repeat, queue->step.verdicts[VD_REPEAT])
 FUNCTION(of_requeue, queue->step.verdicts[VD_QUEUE])
 FUNCTION(of_stop, queue->step.verdicts[VD_STOP])
+FUNCTION(of_held, queue->now.held)
 #undef FUNCTION
 
 static const struct column COLUMNS[] = {
@@ -79,7 +80,7 @@ static const struct column COLUMNS[] = {
 	{"QFULL", 6, RATE, of_queue_full},  {"BFULL", 6, RATE, of_buffer_full}, {"FLUSH", 6, RATE, of_flushed},
 	{"REFUS", 6, RATE, of_refused},	    {"DEFAULT", 8, RATE, of_default},	{"UNEDIT", 7, RATE, of_edits},
 	{"REPEAT", 7, RATE, of_repeat},	    {"REQUEUE", 8, RATE, of_requeue},	{"STOP", 6, RATE, of_stop},
-	{"bit/s", 7, RATE, of_bits},
+	{"bit/s", 7, RATE, of_bits},	    {"HELD", 7, COUNT, of_held},
 };
 #define COLUMN_COUNT (sizeof COLUMNS / sizeof *COLUMNS)
 

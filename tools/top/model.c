@@ -27,6 +27,7 @@ static struct vd_queue_stats more_of_queue(const struct vd_queue_stats *now, con
 	step.rewritten = more(now->rewritten, before->rewritten);
 	step.edits_refused = more(now->edits_refused, before->edits_refused);
 	step.answered = more(now->answered, before->answered);
+	step.held_ever = more(now->held_ever, before->held_ever);
 	step.malformed = more(now->malformed, before->malformed);
 	step.queue_dropped = more(now->queue_dropped, before->queue_dropped);
 	step.socket_dropped = more(now->socket_dropped, before->socket_dropped);
@@ -112,5 +113,5 @@ uint64_t vd_top_lost(const struct vd_queue_stats *stats)
 
 uint64_t vd_top_other(const uint64_t verdicts[VD_VERDICT_COUNT])
 {
-	return verdicts[VD_REPEAT] + verdicts[VD_QUEUE] + verdicts[VD_STOP];
+	return verdicts[VD_REPEAT] + verdicts[VD_QUEUE] + verdicts[VD_STOP] + verdicts[VD_HELD];
 }
