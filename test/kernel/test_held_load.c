@@ -43,7 +43,7 @@ static struct vd_net net;
 
 static struct {
 	unsigned held_permille;
-	bool with_flow;
+	_Atomic bool with_flow;
 	unsigned drop_percent; /* of those that are decided at once */
 	uint64_t seed;
 	struct vd_holder *holder;

@@ -490,6 +490,7 @@ struct vd_queue_stats load_engine_stats(const struct load_engine *engine)
 		sum.left_dropped += stats[i].left_dropped;
 		sum.waiting += stats[i].waiting;
 		sum.in_flight += stats[i].in_flight;
+		sum.held += stats[i].held;
 	}
 	return sum;
 }
