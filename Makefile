@@ -298,6 +298,8 @@ NET_LIBS_yardstick := -lnetfilter_queue -lmnl
 NET_LIBS_bare := -lmnl
 NET_LIBS_allocations := $(LIB_STATIC) $(LIB_LIBS)
 $(OUT)/bench/net/allocations: $(LIB_STATIC)
+NET_LIBS_holding := $(LIB_STATIC) $(LIB_LIBS)
+$(OUT)/bench/net/holding: $(LIB_STATIC)
 NET_LIBS_ipqloop = $(IPQ_LIBS)
 $(OUT)/bench/net/ipqloop: $(OUT)/libipq.so
 $(OUT)/bench/net/%: $(OUT)/obj/bench/net/%.o
@@ -409,7 +411,7 @@ uninstall:
 # ---- what can be seen without running it ----
 
 SCRIPTS := tools/demo tools/check tools/install-deps tools/ipq-compat tools/trace tools/completion/verdict .ci/run bench/run bench/report \
-	bench/profile bench/flamegraph bench/net/drain bench/net/live bench/net/loads bench/net/levers bench/net/reloads bench/net/restarts bench/net/soak bench/net/footprint bench/net/metrics bench/net/script.sh $(wildcard test/command/*.sh) test/support/shell.sh test/support/wire.sh test/support/manager.sh test/support/namespace.sh
+	bench/profile bench/flamegraph bench/net/drain bench/net/live bench/net/loads bench/net/levers bench/net/reloads bench/net/restarts bench/net/soak bench/net/footprint bench/net/held bench/net/metrics bench/net/script.sh $(wildcard test/command/*.sh) test/support/shell.sh test/support/wire.sh test/support/manager.sh test/support/namespace.sh
 
 lint:
 	shellcheck -x $(SCRIPTS)

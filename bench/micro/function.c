@@ -60,7 +60,7 @@ void call_decide(unsigned count)
 {
 	struct vd_outcome outcome;
 
-	vd_chain_decide(&chain, 0, 0, VD_DROP, packets, count, &outcome);
+	vd_chain_decide(&chain, 0, 0, VD_DROP, packets, count, NULL, &outcome);
 }
 
 bool call_has_decided(uint64_t all, unsigned count)
