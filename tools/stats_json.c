@@ -41,11 +41,12 @@ static void set_number(json_t *object, const char *name, uint64_t number)
 	json_object_set_new(object, name, json_integer((json_int_t)number));
 }
 
-static json_t *verdicts(const uint64_t *counts, unsigned first)
+/* From the first to before the last. */
+static json_t *verdicts(const uint64_t *counts, unsigned first, unsigned end)
 {
 	json_t *object = json_object();
 
-	for (unsigned verdict = first; verdict < VD_VERDICT_COUNT; verdict++)
+	for (unsigned verdict = first; verdict < end; verdict++)
 		set_number(object, vd_stats_verdict_word((enum vd_verdict)verdict), counts[verdict]);
 	return object;
 }
@@ -114,8 +115,8 @@ static json_t *queue(const struct vd_queue_stats *stats, const struct vd_waits *
 	set_number(object, "queue", stats->queue);
 	set_number(object, "offered", vd_stats_offered(stats));
 	set_numbers(object, stats, FIRST, COUNT(FIRST));
-	json_object_set_new(object, "verdicts", verdicts(stats->verdicts, VD_ACCEPT));
-	json_object_set_new(object, "sent", verdicts(stats->sent, VD_ACCEPT));
+	json_object_set_new(object, "verdicts", verdicts(stats->verdicts, VD_ACCEPT, VD_HELD));
+	json_object_set_new(object, "sent", verdicts(stats->sent, VD_ACCEPT, VD_HELD));
 	json_object_set_new(object, "drops", drops(stats->drops));
 	json_object_set_new(object, "latency_ns", latency(waits));
 	set_numbers(object, stats, NUMBERS, COUNT(NUMBERS));
@@ -130,7 +131,7 @@ static json_t *function(const struct vd_function_stats *stats)
 				   (json_int_t)stats->faults);
 	json_t *counters = json_object();
 
-	json_object_set_new(object, "verdicts", verdicts(stats->verdicts, VD_NEXT));
+	json_object_set_new(object, "verdicts", verdicts(stats->verdicts, VD_NEXT, VD_VERDICT_COUNT));
 	for (unsigned i = 0; i < stats->counter_count; i++)
 		set_number(counters, stats->counter_names[i], stats->counters[i]);
 	json_object_set_new(object, "counters", counters);

@@ -475,8 +475,8 @@ static void others_pass_or_wait(void **state)
 			say(1, text);
 		}
 		say(0, "passes 2");
-		say(2, "passes 3");
 		expect("passes 2");
+		say(2, "passes 3");
 		expect("passes 3");
 		await(host, 205, 202);
 		expect_nothing();

@@ -67,7 +67,7 @@ static void write_by_word(FILE *file, const struct vd_snapshot *snapshot)
 	vd_exposition_family(file, "verdict_queue_verdicts_total", "counter",
 			     "Verdicts sent, by kind. Those that a flush made void are in verdict_queue_flushed_total as well.");
 	FOR_EACH_QUEUE(queue, number)
-		for (unsigned verdict = VD_ACCEPT; verdict < VD_VERDICT_COUNT; verdict++)
+		for (unsigned verdict = VD_ACCEPT; verdict < VD_HELD; verdict++)
 			vd_exposition_count(file, queue->sent[verdict], "verdict_queue_verdicts_total", "queue", number, "verdict",
 					    vd_stats_verdict_word((enum vd_verdict)verdict), NULL);
 	vd_exposition_family(file, "verdict_queue_drops_total", "counter", "Packets that did not go on, each by its one cause.");
