@@ -86,7 +86,7 @@ static void check_verdict(struct sim *sim, const struct vd_packet *packet)
 {
 	enum vd_verdict expected;
 
-	if (packet->verdict == VD_NEXT || packet->verdict >= VD_VERDICT_COUNT) {
+	if (packet->verdict == VD_NEXT || packet->verdict >= VD_HELD) {
 		sim_violation(sim, "the verdict on id %u is %u, which is none", packet->id, packet->verdict);
 		return;
 	}

@@ -204,6 +204,7 @@ static void shows_every_number_in_its_column(void **state)
 	stats->edits_refused = 2 * 115;
 	stats->malformed = 116;
 	stats->answered = 117;
+	stats->held = 118;
 	function = add_function(&now, "match", 2 * 201);
 	function->verdicts[VD_NEXT] = 2 * 202;
 	function->verdicts[VD_ACCEPT] = 2 * 203;
@@ -225,7 +226,7 @@ static void shows_every_number_in_its_column(void **state)
 	assert_string_equal(words(6), "");
 	assert_string_equal(words(7), "QUEUE WAIT FLIGHT IN/s ACCEPT DROP REJECT OTHER FAULT QFULL BFULL FLUSH REFUS DEFAULT UNEDIT REPEAT "
 				      "REQUEUE STOP bit/s HELD");
-	assert_string_equal(words(8), "65535 101 102 103 105 106 107 108 109 110 111 112 113 114 115 1 2 105 832");
+	assert_string_equal(words(8), "65535 101 102 103 105 106 107 108 109 110 111 112 113 114 115 1 2 105 832 118");
 	assert_int_equal(frame.lines[8].style, VD_TOP_ALERT);
 	assert_int_equal(frame.head_count, 8);
 	assert_string_equal(words(10), "FUNCTION PACKET/s NEXT ACCEPT DROP REJECT OTHER FAULT");
@@ -353,6 +354,9 @@ static void json_is_read_back(void **state)
 		for (; (void *)numbers <= (void *)&stats->on_the_spot; numbers++)
 			*numbers = bytes_random(&random) >> 16;
 		stats->verdicts[VD_NEXT] = stats->sent[VD_NEXT] = 0;
+		stats->verdicts[VD_HELD] = stats->sent[VD_HELD] = 0;
+		stats->held_ever = bytes_random(&random) >> 16;
+		stats->held = (uint32_t)bytes_random(&random);
 		stats->waiting = (uint32_t)bytes_random(&random);
 		stats->in_flight = (uint32_t)bytes_random(&random);
 		stats->receive_buffer = (uint32_t)bytes_random(&random);
