@@ -95,6 +95,17 @@ static void what_the_kernel_refused_waits_for_nobody(void **state)
 	assert_false(look());
 }
 
+/* A queue in which functions hold packets for longer than it is looked at; others of it are still to get on. */
+static void what_functions_hold_waits_for_somebody_else(void **state)
+{
+	(void)state;
+	queues[0].waiting = queues[0].held = 2;
+	assert_true(look());
+	assert_true(look());
+	queues[0].waiting = 3;
+	assert_false(look());
+}
+
 static void queues_come_and_go(void **state)
 {
 	(void)state;
@@ -118,6 +129,7 @@ int main(void)
 		cmocka_unit_test_setup(losses_are_no_answers, begin),
 		cmocka_unit_test_setup(one_queue_that_hangs_is_enough, begin),
 		cmocka_unit_test_setup(what_the_kernel_refused_waits_for_nobody, begin),
+		cmocka_unit_test_setup(what_functions_hold_waits_for_somebody_else, begin),
 		cmocka_unit_test_setup(queues_come_and_go, begin),
 	};
 
