@@ -424,6 +424,7 @@ static void there_is_a_limit(void **state)
 	options.workers = 2;
 	options.held_max = 3;
 	host = start_with(options, NULL);
+	assert_null(strstr(engine_host_log(host), "held-max"));
 	say(0, "F1");
 	say(1, "H2");
 	await(host, 2, 2);
@@ -450,6 +451,12 @@ static void there_is_a_limit(void **state)
 	assert_int_equal(stats.held_ever, 4);
 	assert_int_equal(stats.held_behind, 2);
 	assert_int_equal(stats.held_expired, 2);
+	engine_host_destroy(host);
+
+	options.maxlen = 3; /* held ones could fill the queue */
+	host = start_with(options, NULL);
+	assert_non_null(strstr(engine_host_log(host), "functions may hold 3 packets (held-max), and queue 3 has room for 3"));
+	engine_host_stop(host);
 }
 
 /* ---- what comes behind ---- */
