@@ -48,6 +48,8 @@ static uint32_t what_is(const struct vd_packet *packet)
 {
 	uint32_t what = vd_slot_of(packet)->decided & (VD_DECIDED_FAULT | VD_DECIDED_REFUSED) ? VD_TAP_FAULTED : 0;
 
+	if (packet->verdict == VD_HELD)
+		return VD_TAP_HELD;
 	if (!vd_packet_is_dropped(packet))
 		return what | VD_TAP_ACCEPTED;
 	return what | (packet->verdict == VD_DROP ? VD_TAP_DROPPED : VD_TAP_REJECTED);

@@ -70,6 +70,9 @@ connect_from() {
 	python3 -c 'import socket, sys
 socket.create_connection(("127.0.0.1", 7), float(sys.argv[2]), (sys.argv[1], 0))' "$@"
 }
+background "$verdict" dump "$scratch/control" --held --count 2 -w "$scratch/held.pcapng"
+dump=$child
+wait_until 10 test -s "$scratch/held.pcapng" || not_ok "the dump begins"
 expect_exit 0 "who is accepted comes through" connect_from 127.0.0.1 10
 expect_exit 1 "who is refused does not" connect_from 127.0.0.2 1
 expect_kept 'timed out' "and hears nothing"
@@ -81,6 +84,8 @@ holds() {
 }
 wait_until 10 holds 1 || not_ok "one is held"
 expect_output '^ *held +1 ' "stats show it" "$verdict" stats "$scratch/control"
+expect_exit 0 "packets are dumped when they begin to wait" timeout 20 tail --pid="$dump" -f /dev/null
+expect_exit 0 "with who holds them" grep -a 'held by ask' "$scratch/held.pcapng"
 stats=$("$verdict" stats "$scratch/control" --json)
 expect_equal() {
 	if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1 ('$2' instead of '$3')"; fi

@@ -150,10 +150,10 @@ static int get_what(const json_t *request, uint32_t *what, struct vd_error *erro
 		while (bit < VD_DUMP_WORD_COUNT && (!word || strcmp(word, WORDS[bit])))
 			bit++;
 		if (bit == VD_DUMP_WORD_COUNT)
-			return vd_error_set(error, -EINVAL, "what takes an array of accepted, dropped, rejected and faulted");
+			return vd_error_set(error, -EINVAL, "what takes an array of accepted, dropped, rejected, faulted and held");
 		*what |= 1u << bit;
 	}
-	return *what ? 0 : vd_error_set(error, -EINVAL, "what takes an array of accepted, dropped, rejected and faulted");
+	return *what ? 0 : vd_error_set(error, -EINVAL, "what takes an array of accepted, dropped, rejected, faulted and held");
 }
 
 /* A name that nobody has would be waited for for ever. */

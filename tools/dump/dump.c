@@ -36,7 +36,8 @@ static const char HELP[] =
 	"  --accepted            packets that go on (all)\n"
 	"  --dropped             packets that were dropped\n"
 	"  --rejected            packets that were rejected\n"
-	"  --faulted             packets of a faulty function or a refused edit; these four add up\n"
+	"  --faulted             packets of a faulty function or a refused edit\n"
+	"  --held                packets that a function holds, when they begin to wait; these five add up\n"
 	"  --queue N             packets of this queue only (all)\n"
 	"  --function NAME       packets only that this function decided (whoever)\n"
 	"  --sample N            of all these, one in N, drawn by lot (1)\n"
@@ -61,6 +62,7 @@ static const struct option OPTIONS[] = {
 	{"dropped", no_argument, NULL, OPTION_WHAT + 1},
 	{"rejected", no_argument, NULL, OPTION_WHAT + 2},
 	{"faulted", no_argument, NULL, OPTION_WHAT + 3},
+	{"held", no_argument, NULL, OPTION_WHAT + 4},
 	{"queue", required_argument, NULL, OPTION_QUEUE},
 	{"function", required_argument, NULL, OPTION_FUNCTION},
 	{"sample", required_argument, NULL, OPTION_SAMPLE},

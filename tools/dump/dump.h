@@ -9,8 +9,8 @@
 #include "tools/control/control.h"
 
 /* The words of "what", by the bit of VD_TAP_*. */
-#define VD_DUMP_WORDS {"accepted", "dropped", "rejected", "faulted"}
-#define VD_DUMP_WORD_COUNT 4
+#define VD_DUMP_WORDS {"accepted", "dropped", "rejected", "faulted", "held"}
+#define VD_DUMP_WORD_COUNT 5
 
 #define VD_DUMP_SNAP_MAX 65535u
 

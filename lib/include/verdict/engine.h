@@ -388,11 +388,12 @@ int vd_engine_queue_latency(struct vd_engine *engine, unsigned place, enum vd_si
 #define VD_ENGINE_TAP_SAMPLE_MAX 1000000000u
 
 /* What a tap asks for: packets of any of these. */
-#define VD_TAP_ACCEPTED 0x1u /* go on: VD_ACCEPT, VD_REPEAT, VD_QUEUE, VD_STOP; or wait: VD_HELD, and are not shown again later */
+#define VD_TAP_ACCEPTED 0x1u /* go on: VD_ACCEPT, VD_REPEAT, VD_QUEUE, VD_STOP */
 #define VD_TAP_DROPPED 0x2u  /* VD_DROP, whoever said so */
 #define VD_TAP_REJECTED 0x4u /* VD_REJECT */
 #define VD_TAP_FAULTED 0x8u  /* got the fault verdict: a function returned what is no verdict, or an edit was refused */
-#define VD_TAP_ALL 0xfu
+#define VD_TAP_HELD 0x10u    /* begin to wait: VD_HELD. They are not shown again when they are decided */
+#define VD_TAP_ALL 0x1fu
 
 struct vd_engine_tap_options {
 	uint32_t what;	      /* VD_TAP_*; 0: VD_TAP_ALL */
