@@ -3,6 +3,7 @@
  * A burst through the chain: what functions edited is completed, once, when all of them have seen it; senders of rejected
  * packets are told; and its accounts.
  */
+#include "engine/host.h"
 #include "engine/probes.h"
 #include "engine/state.h"
 #include "lib/packet/packet.h"
@@ -46,6 +47,7 @@ static void count_drops(struct vd_lane_tally *tally, const struct vd_outcome *ou
 		[VD_CAUSE_DEFAULT] = default_verdict == VD_DROP ? outcome->by_default : 0,
 		[VD_CAUSE_FAULT] = fault_verdict == VD_DROP ? outcome->faults : 0,
 		[VD_CAUSE_EDIT] = fault_verdict == VD_DROP ? refused : 0,
+		[VD_CAUSE_NO_HOST] = fault_verdict == VD_DROP ? outcome->without_host : 0,
 	};
 
 	for (unsigned cause = 0; cause < VD_CAUSES_DECIDED; cause++)
@@ -61,7 +63,10 @@ void vd_decide(struct vd_worker *worker, struct vd_lane *lane, struct vd_packet 
 	unsigned refused = 0;
 
 	VD_PROBE(decide_begin, lane, packets, count);
-	vd_chain_decide(worker->plan->chain, worker->index, lane->index, fault_verdict, packets, count, &outcome);
+	if (worker->plan->chain->host)
+		vd_host_decide(worker, lane, fault_verdict, packets, count, &outcome);
+	else
+		vd_chain_decide(worker->plan->chain, worker->index, lane->index, fault_verdict, packets, count, &outcome);
 	for (unsigned i = 0; i < count; i++)
 		if (packets[i]->edited || packets[i]->edit_refused)
 			refused += settle_edits(packets[i], fault_verdict);
@@ -72,6 +77,8 @@ void vd_decide(struct vd_worker *worker, struct vd_lane *lane, struct vd_packet 
 		vd_tally_add(&tally->by_default, outcome.by_default);
 	if (outcome.faults)
 		vd_tally_add(&tally->faults, outcome.faults);
+	if (outcome.without_host)
+		vd_tally_add(&tally->without_host, outcome.without_host);
 	if (refused)
 		vd_tally_add(&tally->edits_refused, refused);
 	count_drops(tally, &outcome, refused, worker->plan->chain->default_verdict, fault_verdict);
