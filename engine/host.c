@@ -165,6 +165,7 @@ int vd_host_open(const struct vd_engine *engine, struct vd_chain *chain, int (*o
 				 .socket = -1,
 				 .confine = engine->options.confine,
 				 .confine_argument = engine->options.confine_argument,
+				 .kept = engine->options.confine_descriptor,
 				 .cpus = engine->options.cpus,
 				 .cpu_count = engine->options.cpu_count};
 	result = make_memory(host) ? vd_error_set(error, -ENOMEM, "out of memory for the isolation of functions") : 0;

@@ -208,7 +208,9 @@ static void convict(struct burst *burst, unsigned index, unsigned link, const ch
 /* Why it ended, as far as its status tells. */
 static void say_how_it_ended(int status, char *text, size_t size)
 {
-	if (WIFSIGNALED(status))
+	if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL)
+		snprintf(text, size, "ended its process (%s)", strsignal(WTERMSIG(status)));
+	else if (WIFSIGNALED(status))
 		snprintf(text, size, "was with the process when that was killed (%s)", strsignal(WTERMSIG(status)));
 	else
 		snprintf(text, size, "ended its process (exit code %d)", WEXITSTATUS(status));

@@ -334,21 +334,34 @@ static int begin(struct nursery *nursery, int (*open)(void *argument, struct vd_
 	return result;
 }
 
+/* All but these two, and 0 to 2. */
+static void close_others(int one, int other)
+{
+	int first = one < other ? one : other, second = one < other ? other : one;
+	unsigned from = 3;
+
+	for (unsigned i = 0; i < 2; i++) {
+		int kept = i ? second : first;
+
+		if (kept > (int)from)
+			close_range(from, (unsigned)kept - 1, 0);
+		if (kept >= (int)from)
+			from = (unsigned)kept + 1;
+	}
+	close_range(from, ~0u, 0);
+}
+
 /* What is the engine's is not inherited; nor is what a terminal or a manager sends to all processes of a service. */
 static void leave_engine(struct nursery *nursery)
 {
 	static const int IGNORED[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM};
-	int socket = nursery->host->socket;
 	sigset_t set;
 
 	prctl(PR_SET_NAME, "verdict-nursery", 0, 0, 0);
-	if (socket > 3)
-		close_range(3, (unsigned)socket - 1, 0);
-	close_range((unsigned)(socket >= 3 ? socket + 1 : 3), ~0u, 0);
+	close_others(nursery->host->socket, nursery->host->kept);
 	for (unsigned i = 0; i < sizeof IGNORED / sizeof *IGNORED; i++)
 		signal(IGNORED[i], SIG_IGN);
 	signal(SIGCHLD, SIG_DFL);
-	signal(SIGSYS, SIG_DFL);
 	sigemptyset(&set);
 	sigprocmask(SIG_SETMASK, &set, NULL);
 	sigaddset(&set, SIGCHLD);

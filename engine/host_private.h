@@ -104,6 +104,7 @@ struct vd_host {
 
 	int (*confine)(void *argument, enum vd_confined who, struct vd_error *error);
 	void *confine_argument;
+	int kept; /* a descriptor; 0: none */
 	const unsigned *cpus; /* as the engine's threads; NULL: not pinned */
 	unsigned cpu_count;
 };

@@ -48,8 +48,13 @@ static void take_crashes(void)
 	struct sigaction action = {.sa_handler = confess, .sa_flags = SA_ONSTACK};
 
 	sigemptyset(&action.sa_mask);
-	for (unsigned i = 0; i < sizeof CRASHES / sizeof *CRASHES; i++)
-		sigaction(CRASHES[i], &action, NULL);
+	for (unsigned i = 0; i < sizeof CRASHES / sizeof *CRASHES; i++) {
+		struct sigaction before;
+
+		/* a filter of system calls may have it, to make them fail */
+		if (CRASHES[i] != SIGSYS || (!sigaction(SIGSYS, NULL, &before) && before.sa_handler == SIG_DFL))
+			sigaction(CRASHES[i], &action, NULL);
+	}
 }
 
 static void take_handler_stack(void)
@@ -185,13 +190,14 @@ _Noreturn void vd_host_process(struct vd_host *host, uint32_t number, pid_t nurs
 	prctl(PR_SET_NAME, "verdict-host", 0, 0, 0);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	result = begin(&process, error);
-	if (result)
-		host->control->result = result;
-	/* behind whatever changes this process's rights, which would undo it */
-	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	if (result || getppid() != nursery)
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* later it may not; what would undo it, a change of rights, is behind it */
+	if (getppid() != nursery)
 		_exit(1);
+	result = begin(&process, error);
+	if (result) {
+		host->control->result = result;
+		_exit(1);
+	}
 	munmap(host->control, host->control_size);
 	host->control = NULL;
 	(void)!write(ready, &word, sizeof word);

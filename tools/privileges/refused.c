@@ -45,7 +45,8 @@ int vd_refused_say(int descriptor, void (*log)(void *log_argument, const char *l
 	int said = 0;
 
 	while (read(descriptor, &refusal, sizeof refusal) == (ssize_t)sizeof refusal) {
-		const char *name = names[refusal.number] ? names[refusal.number] : "?";
+		bool is_call = refusal.number >= 0 && refusal.number < NUMBERS_MAX; /* functions could write to it, too */
+		const char *name = is_call && names[refusal.number] ? names[refusal.number] : "?";
 		char line[256], times[64] = "";
 
 		if (refusal.count > 1)

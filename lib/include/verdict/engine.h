@@ -93,6 +93,7 @@ struct vd_engine_options {
 	int (*confine)(void *confine_argument, enum vd_confined who, struct vd_error *error); /* in such a process, before it sees
 				   a packet: what it may do from then on. 0, or -errno with a sentence, and it does not start; or NULL */
 	void *confine_argument;
+	int confine_descriptor;	/* of those that are open here the one that such a process keeps, for itself; 0: none but 0 to 2 */
 	void (*culprit)(void *culprit_argument, const struct vd_packet *packet, const char *function, const char *reason);
 				/* a packet with which a function crashed or hung in its process, as it came to the functions; any
 				   thread of the engine, several at once; or NULL */
