@@ -12,6 +12,7 @@
  * packet by packet, and it shows.
  */
 #include <arpa/inet.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -136,6 +137,7 @@ static enum fate ask(struct burst *burst)
 	burst->is_late = false;
 	mailbox->lane = burst->lane->index;
 	mailbox->fault_verdict = burst->fault_verdict;
+	mailbox->cpu = sched_getcpu();
 	mailbox->standing = (struct vd_standing){.link = VD_STANDING_NOWHERE};
 	atomic_store_explicit(&mailbox->signal, 0, memory_order_relaxed);
 	/* release, pairs with the acquire in the host's thread: the burst */

@@ -31,6 +31,7 @@ struct vd_mailbox {
 	uint32_t count;
 	uint32_t lane;
 	uint32_t fault_verdict;
+	int32_t cpu; /* that it runs on */
 	uint32_t offsets[VD_BURST_MAX]; /* of each packet's slot in the area */
 
 	/* the host writes */

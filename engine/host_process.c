@@ -90,8 +90,25 @@ static void decide(struct vd_host *host, struct vd_mailbox *mailbox, unsigned wo
 	vd_chain_decide(host->chain, worker, mailbox->lane, (enum vd_verdict)mailbox->fault_verdict, packets, count, &outcome);
 }
 
+/*
+ * The worker sleeps while its host's thread works, so the CPU that it has just left is the right one: to wake somebody there takes a
+ * change of context, and on another CPU, which sleeps, several times as long. `own`: where this thread is now.
+ */
+static void follow(int cpu, int *own)
+{
+	cpu_set_t set;
+
+	if (cpu == *own || cpu < 0 || cpu >= CPU_SETSIZE)
+		return;
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (!sched_setaffinity(0, sizeof set, &set))
+		*own = cpu;
+}
+
 static void *serve(void *argument)
 {
+	int cpu = -1;
 	struct seat *seat = argument;
 	struct process *process = seat->process;
 	struct vd_mailbox *mailbox = vd_host_mailbox(process->host, seat->worker);
@@ -111,6 +128,7 @@ static void *serve(void *argument)
 			continue;
 		}
 		last = now;
+		follow(mailbox->cpu, &cpu);
 		decide(process->host, mailbox, seat->worker);
 		/* release, pairs with the acquire in wait_for_answer(): the answer */
 		atomic_store_explicit(&mailbox->answered, now, memory_order_release);
