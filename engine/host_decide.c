@@ -128,10 +128,38 @@ static enum fate wait_for_answer(struct burst *burst, uint32_t asked)
 	}
 }
 
+/*
+ * Before the first burst for a host. Workers that one died under are woken all at once, and so by chance on the same CPU, where their next host's threads follow them,
+ * and it would take the scheduler milliseconds to find that out. Each to a CPU of its own, as far as there are any; not for long, if
+ * that should be a bad one.
+ */
+static void spread(unsigned index)
+{
+	cpu_set_t all, there;
+	unsigned nth;
+	int cpu = -1;
+
+	if (sched_getaffinity(0, sizeof all, &all) || CPU_COUNT(&all) < 2)
+		return;
+	for (nth = index % (unsigned)CPU_COUNT(&all) + 1; nth; nth -= CPU_ISSET(cpu, &all) ? 1 : 0)
+		cpu++;
+	if (sched_getcpu() == cpu)
+		return;
+	CPU_ZERO(&there);
+	CPU_SET(cpu, &there);
+	if (!sched_setaffinity(0, sizeof there, &there))
+		sched_setaffinity(0, sizeof all, &all);
+}
+
 static enum fate ask(struct burst *burst)
 {
 	struct vd_mailbox *mailbox = burst->mailbox;
-	uint32_t asked = ++burst->host->own[burst->worker->index].burst;
+	struct vd_host_worker *own = &burst->host->own[burst->worker->index];
+	uint32_t asked = ++own->burst;
+
+	if (own->host != burst->number)
+		spread(burst->worker->index);
+	own->host = burst->number;
 
 	burst->asked = vd_host_pack(burst->host, mailbox, burst->todo, burst->one_by_one ? 1 : burst->left);
 	burst->is_late = false;

@@ -85,7 +85,8 @@ struct vd_host_order {
 
 /* What a worker knows of its own bursts; no other process has it. */
 struct vd_host_worker {
-	_Alignas(VD_CACHE_LINE) uint32_t burst; /* number of the last one */
+	_Alignas(VD_CACHE_LINE) uint32_t burst; /* number of the last one, */
+	uint32_t host;	/* and of the host that it was for */
 };
 
 struct vd_host {
