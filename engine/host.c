@@ -117,12 +117,19 @@ static int wait_for_nursery(struct vd_host *host, struct vd_error *error)
 			    "the chain", WEXITSTATUS(status));
 }
 
+static int refuse_to_isolate(struct vd_error *error, int code)
+{
+	return vd_error_set(error, code, "functions cannot be isolated: no process can be made for them: %s%s", strerror(-code),
+			    code == -EPERM ? "; where system calls are filtered, that has to be settled when it starts: start it with "
+					     "isolation process" : "");
+}
+
 static int start(struct vd_host *host, int (*open)(void *argument, struct vd_error *error), void *argument, struct vd_error *error)
 {
 	int ends[2];
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
-		return vd_error_set(error, -errno, "functions cannot be isolated: %s", strerror(errno));
+		return refuse_to_isolate(error, -errno);
 	host->nursery = fork();
 	if (!host->nursery) {
 		host->socket = ends[1];
@@ -134,9 +141,7 @@ static int start(struct vd_host *host, int (*open)(void *argument, struct vd_err
 		int code = -errno;
 
 		host->nursery = 0;
-		return vd_error_set(error, code, "functions cannot be isolated: no process can be made for them: %s%s", strerror(-code),
-				    code == -EPERM ? "; where system calls are filtered, that has to be settled when it starts: start it "
-						     "with isolation process" : "");
+		return refuse_to_isolate(error, code);
 	}
 	return wait_for_nursery(host, error);
 }

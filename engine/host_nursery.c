@@ -295,8 +295,7 @@ static _Noreturn void serve(struct nursery *nursery)
 
 /* ---- the beginning ---- */
 
-/* A fork has the calling thread only: those that a function has started would be missing. */
-static int refuse_threads(struct vd_error *error)
+static unsigned count_threads(void)
 {
 	DIR *tasks = opendir("/proc/self/task");
 	const struct dirent *entry;
@@ -306,7 +305,16 @@ static int refuse_threads(struct vd_error *error)
 		threads += *entry->d_name != '.';
 	if (tasks)
 		closedir(tasks);
-	if (threads <= 1)
+	return threads;
+}
+
+/*
+ * A fork has the calling thread only: those that a function has started would be missing. `before` it: of a sanitizer, which makes its own
+ * anew.
+ */
+static int refuse_threads(unsigned before, struct vd_error *error)
+{
+	if (count_threads() <= before)
 		return 0;
 	return vd_error_set(error, -ENOTSUP, "a function starts threads when it is opened, and processes that are made of that one do not "
 			    "have them: run it with isolation thread");
@@ -316,10 +324,11 @@ static int begin(struct nursery *nursery, int (*open)(void *argument, struct vd_
 {
 	struct vd_host *host = nursery->host;
 	struct vd_host_control *control = host->control;
+	unsigned threads = count_threads();
 	int result = open(argument, &control->error);
 
 	if (!result)
-		result = refuse_threads(&control->error);
+		result = refuse_threads(threads, &control->error);
 	if (!result && host->confine)
 		result = host->confine(host->confine_argument, VD_CONFINED_NURSERY, &control->error);
 	if (result)

@@ -5,7 +5,7 @@
 # the log and written to a capture; the processes that functions run in have nothing that they could do harm with, are replaced
 # when they are killed, and go when the engine goes; and a reload changes from threads to processes and back.
 
-# shellcheck disable=SC2016,SC2317 # programs of awk in quotes; functions that wait_until calls
+# shellcheck disable=SC2015,SC2016,SC2317 # ok never fails; programs of awk in quotes; functions that wait_until calls
 
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -120,7 +120,7 @@ traffic() {
 	local receiver
 
 	: >sink.err
-	background "$sink" --port 9000 --idle 3000 >sink.out 2>sink.err
+	background "$sink" --port 9000 --idle 3000 --for 60 >sink.out 2>sink.err
 	receiver=$child
 	wait_until 20 is_ready
 	far "$send" --to 10.9.0.1 --port 9000 --flows 16 --count "$1" "${@:2}" >/dev/null
@@ -246,18 +246,26 @@ for user in '' '--user filter'; do
 	nothing_is_left "nothing is left ($user)"
 done
 
-for call in execve fork ptrace socket netlink unix late; do
-	case $call in # what a reload needs in the engine, nobody needs here
+# packets COUNT: from far; until none waits any more
+packets() {
+	far "$send" --to 10.9.0.1 --port 9000 --count "$1" >/dev/null
+	sleep 0.05 # the last ones may still be on the wire
+	wait_until 20 is_empty
+}
+
+for call in execve fork ptrace socket netlink unix late library; do
+	case $call in # the function accepts what goes as it expects; what the engine may do and these may not, it does not expect
 	netlink | unix | late) wanted=0 ;;
 	*) wanted=50 ;;
 	esac
 	start --workers 1 --function "./forbidden.so:$call"
-	traffic 50 --rate 2000
+	packets 50
 	end
-	expect_arrived $wanted "system calls of functions: $call is refused"
+	expect_number accepted $wanted "system calls of functions: $call"
 done
-grep -q 'verdict-host called socket(), which is refused' err ||
-	{ start --workers 1 --function ./forbidden.so:socket; traffic 10 --rate 2000; end; }
+start --workers 1 --function ./forbidden.so:socket
+packets 10
+end
 grep -q 'called socket(), which is refused: allow it with seccomp-allow socket' err && ok "and named in the log" ||
 	{ not_ok "and named in the log"; sed 's/^/# /' err; }
 
@@ -295,7 +303,8 @@ nothing_is_left "nothing is left of it"
 
 # a terminal, and a service manager, signal all of them
 start --function accept
-kill -INT "$engine" $(hosts) "$(pgrep -x verdict-nursery --nslist net --ns $$)"
+# shellcheck disable=SC2046 # several
+kill -INT "$engine" $(hosts) "$(pgrep -x verdict-nursery --nslist net --ns $$)" 2>/dev/null
 wait "$engine"
 [ $? -eq 0 ] && ok "a signal to all of them is a stop like any other" || not_ok "a signal to all of them"
 nothing_is_left "nothing is left then"
@@ -323,7 +332,7 @@ background "$verdict" run --config verdict.conf --user filter --seccomp no >out 
 engine=$child
 wait_until 60 is_reading
 : >sink.err
-background "$sink" --port 9000 --idle 5000 >sink.out 2>sink.err
+background "$sink" --port 9000 --idle 5000 --for 120 >sink.out 2>sink.err
 receiver=$child
 wait_until 20 is_ready
 background nsenter --net="/proc/$far/ns/net" -- "$send" --to 10.9.0.1 --port 9000 --flows 16 --count 30000 --rate 3000 >sent

@@ -50,7 +50,7 @@ __attribute__((noinline)) static unsigned overflow(volatile unsigned *depth)
 	return room[0] ? overflow(&room[0]) + room[0] : 0;
 }
 
-static enum vd_verdict do_it(struct vd_packet *packet, enum kind kind)
+__attribute__((no_sanitize("undefined"))) static enum vd_verdict do_it(struct vd_packet *packet, enum kind kind)
 {
 	volatile unsigned depth = 0;
 

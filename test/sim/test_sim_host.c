@@ -70,11 +70,13 @@ static struct {
 	_Atomic unsigned culprits, wrong_culprits;
 	_Atomic unsigned lines;
 	char line[512];
+	bool all_are_bad, faults_are_drops;
+	_Atomic bool has_ended;
 } run;
 
 static bool is_bad(const struct vd_packet *packet)
 {
-	return vd_sim_packet_index(packet) % EVERY == EVERY - 1;
+	return run.all_are_bad || vd_sim_packet_index(packet) % EVERY == EVERY - 1;
 }
 
 static enum vd_verdict right_verdict(const struct vd_packet *packet)
@@ -103,7 +105,7 @@ static void scribble(struct vd_packet *packet)
 	memset(bytes, 0x5a, 1u << 20);
 }
 
-static void do_it(struct vd_packet *packet)
+__attribute__((no_sanitize("undefined"))) static void do_it(struct vd_packet *packet)
 {
 	volatile unsigned depth = 0;
 
@@ -221,6 +223,10 @@ static const struct vd_function TABLE = FUNCTION("table", .counters = OVERTAKEN,
 static enum vd_verdict expect(const struct vd_packet *packet, void *argument)
 {
 	(void)argument;
+	if (run.deed == SCRIBBLE && packet->verdict == VD_ACCEPT) /* which packets of a burst it hits, nobody knows */
+		return VD_ACCEPT;
+	if (run.faults_are_drops)
+		return VD_DROP;
 	return is_bad(packet) && run.deed != NOTHING ? VD_ACCEPT : right_verdict(packet);
 }
 
@@ -419,6 +425,139 @@ static void no_verdict_is_a_fault_as_ever(void **state)
 	end();
 }
 
+/* A process that writes over all that it reaches may spoil its burst; nothing else, and the engine never. */
+static void scribbling_harms_nobody_else(void **state)
+{
+	struct vd_engine_options options = default_options();
+
+	(void)state;
+	options.fault_verdict = VD_ACCEPT;
+	options.culprit = NULL;
+	make(&options, SCRIBBLE, &ONE_BY_ONE, PACKETS);
+	go(PACKETS);
+	assert_true(run.queue.faults >= PACKETS / EVERY);
+	assert_true(run.queue.faults <= PACKETS / EVERY * 4);
+	assert_true(run.host.restarts > 0);
+	end();
+}
+
+/* With every packet: hosts come more and more seldom, and packets do not wait for them. */
+static void there_is_no_hurry_with_hopeless_functions(void **state)
+{
+	struct vd_engine_options options = default_options();
+	struct vd_sim_report report;
+	const struct vd_function_stats *deed = &run.functions[1];
+
+	(void)state;
+	make(&options, SEGFAULT, &ONE_BY_ONE, PACKETS);
+	run.all_are_bad = true;
+	go(PACKETS);
+	vd_port_sim_report(run.port, &report);
+	assert_int_equal(report.verdicts[VD_ACCEPT], PACKETS);
+	assert_int_equal(run.queue.faults + run.queue.without_host, PACKETS);
+	assert_int_equal(run.queue.faults, deed->crashes);
+	assert_true(run.queue.without_host > PACKETS / 2);
+	assert_int_equal(run.queue.drops[VD_CAUSE_NO_HOST] + run.queue.drops[VD_CAUSE_FAULT], 0);
+	end();
+	options.fault_verdict = VD_DROP;
+	make(&options, SEGFAULT, &ONE_BY_ONE, PACKETS);
+	run.all_are_bad = run.faults_are_drops = true;
+	go(PACKETS);
+	assert_int_equal(run.queue.drops[VD_CAUSE_NO_HOST], run.queue.without_host);
+	assert_int_equal(run.queue.drops[VD_CAUSE_FAULT], run.queue.faults);
+	assert_int_equal(run.queue.without_host + run.queue.faults, PACKETS);
+	end();
+}
+
+static void *kill_hosts(void *argument)
+{
+	(void)argument;
+	while (!atomic_load(&run.has_ended)) {
+		int host = atomic_exchange(&common->host, 0);
+
+		if (host)
+			kill(host, SIGKILL);
+		nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
+	}
+	return NULL;
+}
+
+/* From outside, at any moment: nobody is guilty, as long as there is time between two of them. */
+static void killed_processes_cost_nothing(void **state)
+{
+	struct vd_engine_options options = default_options();
+	const uint64_t packets = 400000;
+	pthread_t killer;
+
+	(void)state;
+	make(&options, NOTHING, &ONE_BY_ONE, packets);
+	assert_int_equal(pthread_create(&killer, NULL, kill_hosts, NULL), 0);
+	go(packets);
+	atomic_store(&run.has_ended, true);
+	pthread_join(killer, NULL);
+	look_at_functions(0, 0, 0);
+	assert_true(run.host.restarts > 0);
+	end();
+}
+
+static int crash_in_open(struct vd_open *open, void **shared)
+{
+	(void)open;
+	(void)shared;
+	_exit(5);
+}
+
+static int refuse_to_open(struct vd_open *open, void **shared)
+{
+	(void)shared;
+	return vd_open_error(open, "not today");
+}
+
+static int start_a_thread(struct vd_open *open, void **shared)
+{
+	static pthread_t thread;
+
+	(void)open;
+	(void)shared;
+	return -pthread_create(&thread, NULL, kill_hosts, NULL);
+}
+
+/* What fails, fails before the first packet, with a sentence, and leaves nothing behind. */
+static void what_cannot_open_says_why(void **state)
+{
+	static const struct vd_function WRONG[] = {FUNCTION("exits", .open = crash_in_open, .decide = decide),
+						   FUNCTION("refuses", .open = refuse_to_open, .decide = decide),
+						   FUNCTION("threads", .open = start_a_thread, .decide = decide)};
+	static const char *const SENTENCES[] = {"a function ended its process while it was opened (exit code 5)", "function refuses: not today",
+						"a function starts threads when it is opened"};
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof WRONG / sizeof *WRONG; i++) {
+		struct vd_engine_options options = default_options();
+
+		make(&options, NOTHING, &WRONG[i], 10);
+		assert_int_not_equal(vd_engine_run(run.engine, &run.error), 0);
+		if (!strstr(run.error.text, SENTENCES[i]))
+			fail_msg("it says '%s', not '%s'", run.error.text, SENTENCES[i]);
+		end();
+	}
+}
+
+static void options_have_ranges(void **state)
+{
+	static const uint32_t WRONG[] = {1, VD_ENGINE_DEADLINE_MIN_US - 1, VD_ENGINE_DEADLINE_MAX_US + 1};
+	struct vd_engine_options options = default_options();
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof WRONG / sizeof *WRONG; i++) {
+		options.deadline_us = WRONG[i];
+		assert_int_equal(vd_engine_create(&run.engine, &options, &run.error), -EINVAL);
+	}
+	options = default_options();
+	options.isolation = (enum vd_isolation)2;
+	assert_int_equal(vd_engine_create(&run.engine, &options, &run.error), -EINVAL);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(functions_run_elsewhere),
 	cmocka_unit_test(crashes_cost_one_packet),
@@ -426,6 +565,11 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_hang_costs_one_packet),
 	cmocka_unit_test(in_bursts_too),
 	cmocka_unit_test(no_verdict_is_a_fault_as_ever),
+	cmocka_unit_test(scribbling_harms_nobody_else),
+	cmocka_unit_test(there_is_no_hurry_with_hopeless_functions),
+	cmocka_unit_test(killed_processes_cost_nothing),
+	cmocka_unit_test(what_cannot_open_says_why),
+	cmocka_unit_test(options_have_ranges),
 };
 
 int main(void)
