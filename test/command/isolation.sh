@@ -25,7 +25,7 @@ sink=$build/bench/net/sink
 # functions crash here, and it is not the sanitizer's business; leaks are looked for by tracing, which is refused
 export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}handle_segv=0:handle_abort=0:handle_sigill=0:detect_leaks=0
 # processes are made by one that was forked by one with threads
-export TSAN_OPTIONS=${TSAN_OPTIONS:+$TSAN_OPTIONS:}die_after_fork=0:handle_segv=0:handle_abort=0
+export TSAN_OPTIONS=${TSAN_OPTIONS:+$TSAN_OPTIONS:}die_after_fork=0:atexit_sleep_ms=0:handle_segv=0:handle_abort=0
 
 # where another user can read it, too
 chmod 755 "$scratch"

@@ -31,11 +31,11 @@
 #define EVERY 4000
 
 #ifdef __SANITIZE_THREAD__
-/* Hosts are made by a process that was forked by one with threads. */
+/* Hosts are made by a process that was forked by one with threads; and how many end. */
 __attribute__((visibility("default"))) const char *__tsan_default_options(void);
 const char *__tsan_default_options(void)
 {
-	return "die_after_fork=0";
+	return "die_after_fork=0:atexit_sleep_ms=0";
 }
 #endif
 
@@ -260,6 +260,7 @@ static struct vd_engine_options default_options(void)
 	options.fault_verdict = VD_ACCEPT;
 	options.default_verdict = VD_DROP;
 	options.workers = 2;
+	options.maxlen = 65536;
 	options.deadline_us = 5000000; /* a machine that has other things to do, too */
 	options.culprit = take_culprit;
 	options.log = take_line;
@@ -449,7 +450,7 @@ static void there_is_no_hurry_with_hopeless_functions(void **state)
 	const struct vd_function_stats *deed = &run.functions[1];
 
 	(void)state;
-	make(&options, SEGFAULT, &ONE_BY_ONE, PACKETS);
+	make(&options, ABORT, &ONE_BY_ONE, PACKETS);
 	run.all_are_bad = true;
 	go(PACKETS);
 	vd_port_sim_report(run.port, &report);
@@ -460,7 +461,7 @@ static void there_is_no_hurry_with_hopeless_functions(void **state)
 	assert_int_equal(run.queue.drops[VD_CAUSE_NO_HOST] + run.queue.drops[VD_CAUSE_FAULT], 0);
 	end();
 	options.fault_verdict = VD_DROP;
-	make(&options, SEGFAULT, &ONE_BY_ONE, PACKETS);
+	make(&options, ABORT, &ONE_BY_ONE, PACKETS);
 	run.all_are_bad = run.faults_are_drops = true;
 	go(PACKETS);
 	assert_int_equal(run.queue.drops[VD_CAUSE_NO_HOST], run.queue.without_host);
