@@ -6,8 +6,8 @@
  *	- it crashed:	the signal's handler has said so in the mailbox of the thread that it came to; the packet is where that stands
  *	- it hangs:	the worker that waited for the deadline; the packet where its thread stands
  *	- neither, but some other worker's packet: nobody here, and the burst is decided anew
- *	- nobody says anything (it was killed, or called exit()): forgiven once for a burst; the second time it is the packet where
- *	  the thread stands
+ *	- nobody says anything (it was killed, or called exit()): forgiven once for a burst, which is then decided anew while no other
+ *	  worker asks for anything (a trial); if that happens again, it is the packet where the thread stands
  * Where a function is given several packets at once, all that is known is that it was one of them: the burst is then decided
  * packet by packet, and it shows.
  */
@@ -30,6 +30,9 @@
 /* How long a worker sleeps at most before it looks whether there is a host now. */
 #define LOOK_NS 100000000u
 
+/* Between two looks whether others still ask. */
+#define ASKING_NS 50000
+
 enum fate { ANSWERED, DIED, LOST };
 
 /* A burst, and what has become of it so far. */
@@ -45,6 +48,7 @@ struct burst {
 	unsigned asked; /* of todo: with the host */
 	uint32_t number; /* of the host that was asked */
 	bool is_late;
+	bool is_alone; /* it is on trial */
 	bool one_by_one;
 	unsigned strikes;
 };
@@ -91,6 +95,67 @@ static uint32_t find_host(struct burst *burst)
 		vd_host_sleep(&burst->mailbox->bell, key, LOOK_NS);
 	}
 }
+
+/* ---- trials: one worker asks, and the others wait ----
+ *
+ * A worker says that it asks before it looks for a trial, and who begins one says so before it looks who asks; all four are sequentially
+ * consistent, so one of the two sees the other.
+ */
+
+static struct vd_host_worker *own_of(const struct burst *burst)
+{
+	return &burst->host->own[burst->worker->index];
+}
+
+static uint32_t name_of(const struct burst *burst)
+{
+	return burst->worker->index + 1;
+}
+
+static void begin_trial(struct burst *burst)
+{
+	struct vd_host *host = burst->host;
+	uint32_t other = 0;
+
+	if (burst->is_alone)
+		return;
+	while (!atomic_compare_exchange_strong(&host->trial, &other, name_of(burst))) {
+		vd_host_sleep(&host->trial, other, LOOK_NS);
+		other = 0;
+	}
+	burst->is_alone = true;
+	for (unsigned i = 0; i < host->workers; i++)
+		while (i != burst->worker->index && atomic_load(&host->own[i].is_asking))
+			nanosleep(&(struct timespec){.tv_nsec = ASKING_NS}, NULL); /* no longer than a deadline */
+}
+
+static void end_trial(struct burst *burst)
+{
+	atomic_store(&burst->host->trial, 0);
+	vd_host_wake(&burst->host->trial);
+}
+
+static void begin_asking(struct burst *burst)
+{
+	uint32_t other;
+
+	for (;;) {
+		atomic_store(&own_of(burst)->is_asking, true);
+		other = atomic_load(&burst->host->trial);
+		if (!other || other == name_of(burst))
+			return;
+		atomic_store(&own_of(burst)->is_asking, false);
+		vd_host_sleep(&burst->host->trial, other, LOOK_NS);
+	}
+}
+
+static void end_asking(struct burst *burst)
+{
+	/* release, pairs with the load in begin_trial(): it has found out what became of its host */
+	atomic_store_explicit(&own_of(burst)->is_asking, false, memory_order_release);
+}
+
+/* ---- asking ---- */
 
 /* Until there is an answer, or there will be none. */
 static enum fate wait_for_answer(struct burst *burst, uint32_t asked)
@@ -154,8 +219,9 @@ static void spread(unsigned index)
 static enum fate ask(struct burst *burst)
 {
 	struct vd_mailbox *mailbox = burst->mailbox;
-	struct vd_host_worker *own = &burst->host->own[burst->worker->index];
+	struct vd_host_worker *own = own_of(burst);
 	uint32_t asked = ++own->burst;
+	enum fate fate;
 
 	if (own->host != burst->number)
 		spread(burst->worker->index);
@@ -171,7 +237,9 @@ static enum fate ask(struct burst *burst)
 	/* release, pairs with the acquire in the host's thread: the burst */
 	atomic_store_explicit(&mailbox->asked[burst->number % 2], asked, memory_order_release);
 	vd_host_wake(&mailbox->asked[burst->number % 2]);
-	return wait_for_answer(burst, asked);
+	fate = wait_for_answer(burst, asked);
+	end_asking(burst);
+	return fate;
 }
 
 /* ---- what becomes of packets ---- */
@@ -260,8 +328,10 @@ static void find_culprit(struct burst *burst)
 
 	if (!is_own && is_known && death->is_explained)
 		return;
-	if (!(is_own && stands))
+	if (!(is_own && stands)) {
 		burst->strikes++;
+		begin_trial(burst);
+	}
 	if (signal)
 		snprintf(reason, sizeof reason, "crashed (%s)", strsignal(signal < NSIG ? (int)signal : SIGSEGV));
 	else if (burst->is_late)
@@ -303,6 +373,7 @@ static void refuse_answer(struct burst *burst)
 			vd_host_sleep(&mailbox->bell, key, LOOK_NS);
 	}
 	burst->strikes++;
+	begin_trial(burst);
 	if (burst->strikes < 2)
 		return;
 	if (burst->asked == 1) {
@@ -339,6 +410,7 @@ void vd_host_decide(struct vd_worker *worker, struct vd_lane *lane, enum vd_verd
 	burst.outcome = outcome;
 	burst.left = count;
 	burst.one_by_one = false;
+	burst.is_alone = false;
 	burst.strikes = 0;
 	memcpy(burst.todo, packets, count * sizeof *packets);
 	*outcome = (struct vd_outcome){0};
@@ -349,6 +421,11 @@ void vd_host_decide(struct vd_worker *worker, struct vd_lane *lane, enum vd_verd
 		if (!burst.number) {
 			give_up_on(&burst);
 			break;
+		}
+		begin_asking(&burst);
+		if (atomic_load_explicit(&host->control->serving, memory_order_acquire) != burst.number) { /* it has died meanwhile */
+			end_asking(&burst);
+			continue;
 		}
 		switch (ask(&burst)) {
 		case ANSWERED:
@@ -361,4 +438,6 @@ void vd_host_decide(struct vd_worker *worker, struct vd_lane *lane, enum vd_verd
 			break;
 		}
 	}
+	if (burst.is_alone)
+		end_trial(&burst);
 }

@@ -87,6 +87,7 @@ struct vd_host_order {
 struct vd_host_worker {
 	_Alignas(VD_CACHE_LINE) uint32_t burst; /* number of the last one, */
 	uint32_t host;	/* and of the host that it was for */
+	_Atomic bool is_asking; /* a host has something of it */
 };
 
 struct vd_host {
@@ -103,6 +104,7 @@ struct vd_host {
 	int socket; /* to the nursery, or, there, to the engine */
 	pid_t nursery;
 	_Atomic bool is_lost; /* the nursery has died */
+	_Atomic uint32_t trial; /* the worker, from 1, that asks alone: host_decide.c; 0: none */
 
 	int (*confine)(void *argument, enum vd_confined who, struct vd_error *error);
 	void *confine_argument;

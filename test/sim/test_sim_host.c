@@ -478,7 +478,7 @@ static void *kill_hosts(void *argument)
 
 		if (host)
 			kill(host, SIGKILL);
-		nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
+		nanosleep(&(struct timespec){.tv_nsec = host ? 200000000 : 1000000}, NULL);
 	}
 	return NULL;
 }
