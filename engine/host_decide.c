@@ -255,6 +255,7 @@ static void give_up_on(struct burst *burst)
 	for (unsigned i = 0; i < burst->left; i++) {
 		burst->todo[i]->verdict = (uint8_t)burst->fault_verdict;
 		burst->todo[i]->changed = 0;
+		vd_slot_of(burst->todo[i])->decided = VD_DECIDED_FAULT;
 	}
 	burst->outcome->without_host += burst->left;
 	burst->left = 0;
@@ -294,6 +295,7 @@ static void convict(struct burst *burst, unsigned index, unsigned link, const ch
 	say(burst, packet, link, reason);
 	packet->verdict = (uint8_t)burst->fault_verdict;
 	packet->changed = 0;
+	vd_slot_of(packet)->decided = (link + 1) | VD_DECIDED_FAULT;
 	vd_chain_count_fault(burst->host->chain, burst->worker->index, link, burst->is_late);
 	burst->outcome->faults++;
 	burst->left--;

@@ -15,6 +15,7 @@
 #include "lib/packet/packet.h"
 
 #define CHANGES (VD_CHANGED_MARK | VD_CHANGED_PRIORITY | VD_CHANGED_CONNTRACK_MARK | VD_CHANGED_VLAN | VD_CHANGED_DATA)
+#define DECISIONS (VD_DECIDED_BY | VD_DECIDED_FAULT | VD_DECIDED_TAKEN_BACK)
 #define EDITS (VD_EDITED | VD_EDITED_TRANSPORT | VD_EDITED_FULL)
 
 /* ---- in ---- */
@@ -72,13 +73,15 @@ unsigned vd_host_pack(const struct vd_host *host, struct vd_mailbox *mailbox, st
 
 /* An answer in our own memory. */
 struct answer {
-	struct vd_packet packets[VD_BURST_MAX];
+	struct vd_slot slots[VD_BURST_MAX];
 	struct vd_link_tally links[VD_ENGINE_FUNCTIONS_MAX];
 };
 
-static bool is_packet_good(const struct vd_packet *packet, const struct vd_packet *now)
+static bool is_packet_good(const struct vd_chain *chain, const struct vd_packet *packet, const struct vd_slot *slot)
 {
-	return now->verdict != VD_NEXT && now->verdict < VD_VERDICT_COUNT && now->data_offset == packet->data_offset &&
+	const struct vd_packet *now = &slot->packet;
+
+	return (slot->decided & VD_DECIDED_BY) <= chain->count && !(slot->decided & ~DECISIONS) && now->verdict != VD_NEXT && now->verdict < VD_VERDICT_COUNT && now->data_offset == packet->data_offset &&
 	       now->message_offset == packet->message_offset && now->length <= room_of(packet) && !(now->changed & ~CHANGES) &&
 	       !(now->edited & ~EDITS);
 }
@@ -121,7 +124,7 @@ static bool do_verdicts_agree(const struct vd_chain *chain, const struct answer 
 	}
 	counted[chain->default_verdict] += left;
 	for (unsigned i = 0; i < count; i++)
-		if (!counted[answer->packets[i].verdict]--)
+		if (!counted[answer->slots[i].packet.verdict]--)
 			return false;
 	return true;
 }
@@ -140,8 +143,11 @@ static void take_bytes(struct vd_packet *packet, const struct vd_packet *now, co
 	packet->edit_transport_sum = now->edit_transport_sum;
 }
 
-static void take_packet(struct vd_packet *packet, const struct vd_packet *now, const uint8_t *bytes)
+static void take_packet(struct vd_packet *packet, const struct vd_slot *slot, const uint8_t *bytes)
 {
+	const struct vd_packet *now = &slot->packet;
+
+	vd_slot_of(packet)->decided = slot->decided;
 	packet->mark = now->mark;
 	packet->priority = now->priority;
 	packet->conntrack_mark = now->conntrack_mark;
@@ -202,8 +208,8 @@ bool vd_host_unpack(const struct vd_host *host, struct vd_mailbox *mailbox, unsi
 
 		offsets[i] = at; /* as vd_host_pack() has put it there, whatever the mailbox says now */
 		at += (size + VD_CACHE_LINE - 1) / VD_CACHE_LINE * VD_CACHE_LINE;
-		memcpy(&answer.packets[i], area + offsets[i], sizeof answer.packets[i]);
-		if (!is_packet_good(packets[i], &answer.packets[i]))
+		memcpy(&answer.slots[i], area + offsets[i], sizeof answer.slots[i]);
+		if (!is_packet_good(chain, packets[i], &answer.slots[i]))
 			return false;
 	}
 	for (unsigned i = 0; i < chain->count; i++)
@@ -211,7 +217,7 @@ bool vd_host_unpack(const struct vd_host *host, struct vd_mailbox *mailbox, unsi
 	if (!are_tallies_good(chain, &answer, count) || !do_verdicts_agree(chain, &answer, fault_verdict, count))
 		return false;
 	for (unsigned i = 0; i < count; i++)
-		take_packet(packets[i], &answer.packets[i], area + offsets[i]);
+		take_packet(packets[i], &answer.slots[i], area + offsets[i]);
 	take_tallies(host, mailbox, worker, &answer, count, outcome);
 	return true;
 }
