@@ -9,11 +9,8 @@
 
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-
-if [ "$(id -u)" -eq 0 ] && [ "${1:-}" != inside ]; then
-	exec unshare --net --mount -- bash "$0" inside
-fi
-
+# shellcheck source=test/support/namespace.sh
+. test/support/namespace.sh
 # shellcheck source=test/support/shell.sh
 . test/support/shell.sh
 # shellcheck source=test/support/wire.sh
@@ -305,8 +302,7 @@ nothing_is_left "nothing is left of it"
 start --function accept
 # shellcheck disable=SC2046 # several
 kill -INT "$engine" $(hosts) "$(pgrep -x verdict-nursery --nslist net --ns $$)" 2>/dev/null
-wait "$engine"
-[ $? -eq 0 ] && ok "a signal to all of them is a stop like any other" || not_ok "a signal to all of them"
+wait "$engine" && ok "a signal to all of them is a stop like any other" || not_ok "a signal to all of them"
 nothing_is_left "nothing is left then"
 
 # ---- reload ----
