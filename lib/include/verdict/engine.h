@@ -194,7 +194,7 @@ void vd_engine_stop(struct vd_engine *engine);
  * over the state of the one before it, and does if it has a migrate() and neither runs in a process of its own. Statistics of
  * functions with the same name and counters go on.
  *
- * What cannot change: workers, writers, cpus, netns, packets_max, and captures, of which `next` must  * What cannot change: workers, writers, cpus, netns, packets_max, and captures, of which `next` must have none; log, ready,
+ * What cannot change: workers, writers, cpus, netns, packets_max, and captures, of which `next` must have none; log, ready,
  * confine and culprit stay those of `engine`. `next` is destroyed by the caller afterwards, however it ended.
  *
  * Any thread but those of the engine, one at a time, while vd_engine_run() runs. It returns when the old functions are closed, which
