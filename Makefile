@@ -300,6 +300,8 @@ NET_LIBS_allocations := $(LIB_STATIC) $(LIB_LIBS)
 $(OUT)/bench/net/allocations: $(LIB_STATIC)
 NET_LIBS_holding := $(LIB_STATIC) $(LIB_LIBS)
 $(OUT)/bench/net/holding: $(LIB_STATIC)
+NET_LIBS_isolated := $(LIB_STATIC) $(LIB_LIBS)
+$(OUT)/bench/net/isolated: $(LIB_STATIC)
 NET_LIBS_ipqloop = $(IPQ_LIBS)
 $(OUT)/bench/net/ipqloop: $(OUT)/libipq.so
 $(OUT)/bench/net/%: $(OUT)/obj/bench/net/%.o

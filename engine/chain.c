@@ -14,7 +14,25 @@ struct pending {
 	struct vd_packet *packets[VD_BURST_MAX];
 	enum vd_verdict verdicts[VD_BURST_MAX];
 	unsigned count;
+	struct vd_standing *standing; /* NULL: nobody wants to know */
 };
+
+/* What call() does, where it is to be known which packet it is at. */
+static void call_watched(const struct vd_link *link, struct pending *pending, unsigned first, unsigned count, void *state)
+{
+	uint32_t *at = &pending->standing->packet;
+
+	if (link->function.decide_burst) {
+		/* relaxed, as all of these: it is read when this process is dead */
+		__atomic_store_n(at, count == 1 ? vd_slot_of(pending->packets[first])->index : VD_STANDING_BURST, __ATOMIC_RELAXED);
+		link->function.decide_burst(pending->packets + first, pending->verdicts + first, count, state);
+		return;
+	}
+	for (unsigned i = first; i < first + count; i++) {
+		__atomic_store_n(at, vd_slot_of(pending->packets[i])->index, __ATOMIC_RELAXED);
+		pending->verdicts[i] = link->function.decide(pending->packets[i], state);
+	}
+}
 
 /* A function that may hold: what comes behind a packet that it holds with its flow is held too, and not shown where that can be. */
 static void call_holding(const struct vd_link *link, struct pending *pending, unsigned first, unsigned count, void *state,
@@ -36,6 +54,10 @@ static void call(const struct vd_link *link, struct pending *pending, unsigned f
 {
 	if (link->may_hold) {
 		call_holding(link, pending, first, count, state, holding);
+		return;
+	}
+	if (pending->standing) {
+		call_watched(link, pending, first, count, state);
 		return;
 	}
 	if (link->function.decide_burst) {
@@ -115,6 +137,7 @@ void vd_chain_decide(struct vd_chain *chain, unsigned worker, unsigned lane, enu
 
 	*outcome = (struct vd_outcome){0};
 	pending.count = count;
+	pending.standing = chain->standings ? chain->standings[worker] : NULL;
 	memcpy(pending.packets, packets, count * sizeof *packets);
 	memset(pending.verdicts, 0, count * sizeof *pending.verdicts); /* VD_NEXT */
 
@@ -125,6 +148,8 @@ void vd_chain_decide(struct vd_chain *chain, unsigned worker, unsigned lane, enu
 		tally->context.holding = link->may_hold ? holding : NULL;
 		for (unsigned j = 0; j < pending.count; j++)
 			pending.packets[j]->context = &tally->context;
+		if (pending.standing)
+			__atomic_store_n(&pending.standing->link, i, __ATOMIC_RELAXED);
 		switch (link->function.scope) {
 		case VD_SCOPE_SHARED:
 			call(link, &pending, 0, pending.count, link->shared, holding);
@@ -138,9 +163,24 @@ void vd_chain_decide(struct vd_chain *chain, unsigned worker, unsigned lane, enu
 		}
 		pending.count = settle(link, i + 1, &pending, tally, fault_verdict, holding, outcome);
 	}
+	if (pending.standing)
+		__atomic_store_n(&pending.standing->link, VD_STANDING_NOWHERE, __ATOMIC_RELAXED);
 	for (unsigned i = 0; i < pending.count; i++) {
 		pending.packets[i]->verdict = (uint8_t)chain->default_verdict;
 		vd_slot_of(pending.packets[i])->decided = 0;
 	}
 	outcome->by_default = pending.count;
+}
+
+void vd_chain_count_fault(struct vd_chain *chain, unsigned worker, unsigned link, bool hangs)
+{
+	struct vd_link_tally *tally = chain->links[link].tallies[worker];
+
+	for (unsigned before = 0; before < link; before++) {
+		vd_tally_add(&chain->links[before].tallies[worker]->packets, 1);
+		vd_tally_add(&chain->links[before].tallies[worker]->verdicts[VD_NEXT], 1);
+	}
+	vd_tally_add(&tally->packets, 1);
+	vd_tally_add(&tally->faults, 1);
+	vd_tally_add(hangs ? &tally->hangs : &tally->crashes, 1);
 }

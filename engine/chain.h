@@ -19,10 +19,21 @@ struct vd_link_tally {
 	uint64_t packets;
 	uint64_t verdicts[VD_VERDICT_COUNT];
 	uint64_t faults;
+	uint64_t crashes;
+	uint64_t hangs;
 	struct vd_context context; /* the named counters, behind this */
 };
 
 struct vd_link;
+struct vd_host;
+
+/* Where a worker stands, for whoever finds it dead there: host.h. */
+struct vd_standing {
+	uint32_t link;	 /* VD_STANDING_NOWHERE: with no function */
+	uint32_t packet; /* by vd_slot.index; VD_STANDING_BURST: some of those that the function was given together */
+};
+#define VD_STANDING_NOWHERE UINT32_MAX
+#define VD_STANDING_BURST UINT32_MAX
 
 /* What functions counted whose place this one has taken. */
 struct vd_past {
@@ -55,6 +66,13 @@ struct vd_chain {
 	uint32_t needs;
 	enum vd_verdict default_verdict;
 	struct vd_holder *holder; /* for open(): of the engine that runs it */
+	struct vd_standing **standings; /* by worker: in a host; NULL: nobody asks */
+
+	/* isolation */
+	bool is_isolated;	  /* functions open and run in processes of their own, and here only their counters are */
+	uint32_t deadline_us;
+	struct vd_host *host;	  /* those processes; NULL: there are none */
+	uint64_t restarts_before; /* of chains that this one has taken the place of */
 };
 
 /* What a burst came to, for the worker's accounts. */
@@ -63,10 +81,14 @@ struct vd_outcome {
 	uint32_t faults;
 	uint32_t rejected;
 	uint32_t dropped; /* by functions, the rejected ones included */
+	uint32_t without_host;
 };
 
 int vd_chain_add(struct vd_chain *chain, struct vd_names **names, const struct vd_function *function, const char *arguments,
 		 void *library, struct vd_error *error);
+
+/* Makes room for counters, once. 0 or -ENOMEM. */
+int vd_chain_prepare(struct vd_chain *chain, unsigned workers, unsigned shards);
 
 /* Opens every function with its arguments and makes all states. On failure nothing stays open. */
 int vd_chain_open(struct vd_chain *chain, unsigned workers, unsigned lanes, unsigned shards, struct vd_error *error);
@@ -79,6 +101,9 @@ void vd_chain_fini(struct vd_chain *chain);
 
 /* What the function counted, those before it included. Any thread that visits the plan. */
 void vd_chain_stats(const struct vd_chain *chain, const struct vd_link *link, struct vd_function_stats *stats);
+
+/* A packet that a function never came back with: those before it had no opinion. */
+void vd_chain_count_fault(struct vd_chain *chain, unsigned worker, unsigned link, bool hangs);
 
 /*
  * Gives every packet its verdict, VD_HELD included: `holding` then has it. `count` ≤ VD_BURST_MAX packets of one lane, whose fault

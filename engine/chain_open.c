@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "engine/error.h"
+#include "engine/host.h"
 #include "engine/slots.h"
 
 static bool name_is_good(const char *name)
@@ -88,6 +89,18 @@ static int make_tallies(struct vd_link *link, unsigned workers)
 	return 0;
 }
 
+int vd_chain_prepare(struct vd_chain *chain, unsigned workers, unsigned shards)
+{
+	int result = 0;
+
+	chain->workers = workers;
+	chain->shards = shards;
+	for (unsigned i = 0; i < chain->count && !result; i++)
+		if (!chain->links[i].tallies)
+			result = make_tallies(&chain->links[i], workers);
+	return result;
+}
+
 static int make_states(struct vd_link *link, unsigned count)
 {
 	link->states = calloc(count ? count : 1, sizeof *link->states);
@@ -112,10 +125,8 @@ static int open_link(struct vd_chain *chain, struct vd_link *link, unsigned lane
 	struct vd_open open = {.arguments = link->arguments, .bytes = function->bytes, .needs = function->needs,
 			       .states = states ? states : 1, .error = sentence, .error_size = sizeof sentence,
 			       .holder = chain->holder};
-	int result = make_tallies(link, chain->workers);
+	int result;
 
-	if (result)
-		return vd_error_set(error, result, "out of memory");
 	if (function->open) {
 		result = function->open(&open, &link->shared);
 		if (result)
@@ -139,8 +150,8 @@ static int open_link(struct vd_chain *chain, struct vd_link *link, unsigned lane
 
 int vd_chain_open(struct vd_chain *chain, unsigned workers, unsigned lanes, unsigned shards, struct vd_error *error)
 {
-	chain->workers = workers;
-	chain->shards = shards;
+	if (vd_chain_prepare(chain, workers, shards))
+		return vd_error_set(error, -ENOMEM, "out of memory");
 	chain->bytes = VD_HEADERS; /* what the flow hash needs */
 	chain->needs = 0;
 	for (unsigned i = 0; i < chain->count; i++) {
@@ -171,6 +182,8 @@ static void close_link(struct vd_link *link)
 
 void vd_chain_close(struct vd_chain *chain)
 {
+	if (chain->host)
+		vd_host_close(chain->host);
 	for (unsigned i = chain->count; i--;)
 		close_link(&chain->links[i]);
 }
@@ -178,6 +191,8 @@ void vd_chain_close(struct vd_chain *chain)
 void vd_chain_fini(struct vd_chain *chain)
 {
 	vd_chain_close(chain);
+	vd_host_destroy(chain->host);
+	chain->host = NULL;
 	while (chain->count) {
 		struct vd_link *link = &chain->links[--chain->count];
 

@@ -14,6 +14,8 @@ static void add_tallies(const struct vd_chain *chain, const struct vd_link *link
 
 		stats->packets += vd_tally_read(&tally->packets);
 		stats->faults += vd_tally_read(&tally->faults);
+		stats->crashes += vd_tally_read(&tally->crashes);
+		stats->hangs += vd_tally_read(&tally->hangs);
 		for (unsigned verdict = 0; verdict < VD_VERDICT_COUNT; verdict++)
 			stats->verdicts[verdict] += vd_tally_read(&tally->verdicts[verdict]);
 		for (unsigned counter = 0; counter < link->names->counter_count; counter++)

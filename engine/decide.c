@@ -4,6 +4,7 @@
  * packets are told; and its accounts.
  */
 #include "engine/held.h"
+#include "engine/host.h"
 #include "engine/probes.h"
 #include "engine/state.h"
 #include "lib/packet/packet.h"
@@ -47,6 +48,7 @@ static void count_drops(struct vd_lane_tally *tally, const struct vd_outcome *ou
 		[VD_CAUSE_DEFAULT] = default_verdict == VD_DROP ? outcome->by_default : 0,
 		[VD_CAUSE_FAULT] = fault_verdict == VD_DROP ? outcome->faults : 0,
 		[VD_CAUSE_EDIT] = fault_verdict == VD_DROP ? refused : 0,
+		[VD_CAUSE_NO_HOST] = fault_verdict == VD_DROP ? outcome->without_host : 0,
 	};
 
 	for (unsigned cause = 0; cause < VD_CAUSES_DECIDED; cause++)
@@ -69,7 +71,11 @@ void vd_decide(struct vd_worker *worker, struct vd_lane *lane, struct vd_packet 
 		shown = left;
 	}
 	vd_holding_begin(worker->holding, lane, tally);
-	vd_chain_decide(worker->plan->chain, worker->index, lane->index, fault_verdict, shown, shown_count, worker->holding, &outcome);
+	if (worker->plan->chain->host)
+		vd_host_decide(worker, lane, fault_verdict, shown, shown_count, &outcome);
+	else
+		vd_chain_decide(worker->plan->chain, worker->index, lane->index, fault_verdict, shown, shown_count,
+				worker->holding, &outcome);
 	for (unsigned i = 0; i < count; i++)
 		if (packets[i]->edited || packets[i]->edit_refused)
 			refused += settle_edits(packets[i], fault_verdict);
@@ -82,6 +88,8 @@ void vd_decide(struct vd_worker *worker, struct vd_lane *lane, struct vd_packet 
 		vd_tally_add(&tally->by_default, outcome.by_default);
 	if (outcome.faults)
 		vd_tally_add(&tally->faults, outcome.faults);
+	if (outcome.without_host)
+		vd_tally_add(&tally->without_host, outcome.without_host);
 	if (refused)
 		vd_tally_add(&tally->edits_refused, refused);
 	count_drops(tally, &outcome, refused, worker->plan->chain->default_verdict, fault_verdict);

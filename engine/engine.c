@@ -64,6 +64,12 @@ static int check_options(const struct vd_engine_options *options, struct vd_erro
 		return vd_error_set(error, -EINVAL, "batch delay: %u µs is more than a second", options->batch_delay_us);
 	if (options->default_verdict != VD_ACCEPT && options->default_verdict != VD_DROP)
 		return vd_error_set(error, -EINVAL, "the default verdict has to be accept or drop");
+	if (options->isolation != VD_ISOLATION_THREAD && options->isolation != VD_ISOLATION_PROCESS)
+		return vd_error_set(error, -EINVAL, "isolation has to be by thread or by process");
+	if (options->deadline_us &&
+	    (options->deadline_us < VD_ENGINE_DEADLINE_MIN_US || options->deadline_us > VD_ENGINE_DEADLINE_MAX_US))
+		return vd_error_set(error, -EINVAL, "deadline: %u µs is not between %u and %u", options->deadline_us,
+				    VD_ENGINE_DEADLINE_MIN_US, VD_ENGINE_DEADLINE_MAX_US);
 	for (unsigned i = 0; i < options->cpu_count; i++)
 		if (!may_use_cpu(options->cpus[i]))
 			return vd_error_set(error, -EINVAL, "CPU %u is not one that this process may use", options->cpus[i]);
@@ -108,6 +114,8 @@ static int copy_options(struct vd_engine *engine, const struct vd_engine_options
 	engine->chain->default_verdict = options->default_verdict;
 	engine->chain->holder = engine->holder;
 	vd_holder_limit(engine->holder, options->held_max);
+	engine->chain->is_isolated = options->isolation == VD_ISOLATION_PROCESS;
+	engine->chain->deadline_us = options->deadline_us;
 	return 0;
 }
 

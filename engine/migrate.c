@@ -29,10 +29,20 @@ static bool takes_over(const struct vd_link *link, const struct vd_link *old)
 
 bool vd_chain_migrates(struct vd_chain *old, const struct vd_chain *chain)
 {
+	if (old->host || chain->host) /* state lies in processes of their own */
+		return false;
 	for (unsigned i = 0; i < chain->count; i++)
 		if (takes_over(&chain->links[i], find_predecessor(old, chain, &chain->links[i])))
 			return true;
 	return false;
+}
+
+const char *vd_chain_forgets(struct vd_chain *old, const struct vd_chain *chain)
+{
+	for (unsigned i = 0; (old->host || chain->host) && i < chain->count; i++)
+		if (takes_over(&chain->links[i], find_predecessor(old, chain, &chain->links[i])))
+			return chain->links[i].names->name;
+	return NULL;
 }
 
 /* A state belongs to a worker, or to a lane and shard: all lanes that both have are the same ones. */

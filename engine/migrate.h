@@ -12,6 +12,9 @@
 /* Whether any function wants its predecessor's state: nobody may decide while it takes it over. */
 bool vd_chain_migrates(struct vd_chain *old, const struct vd_chain *chain);
 
+/* The name of a function that would have wanted it, had it not been in another process; NULL: there is none. */
+const char *vd_chain_forgets(struct vd_chain *old, const struct vd_chain *chain);
+
 /*
  * Has functions take over state, of the lanes that both have. Returns how many states could not be; *name is then that of a
  * function which has some.

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "engine/host.h"
 #include "engine/state.h"
 #include "lib/nfq/nfq.h"
 
@@ -44,16 +45,30 @@ static int open_chain(void *argument)
 	return result;
 }
 
+static int open_here(void *argument, struct vd_error *error)
+{
+	struct opening *opening = argument;
+	const struct vd_engine *engine = opening->engine;
+	int result;
+
+	opening->error = error;
+	result = vd_nfq_in_netns(engine->netns, open_chain, opening);
+	if (!result || opening->has_failed)
+		return result;
+	vd_chain_close(opening->chain); /* it was the way back */
+	return vd_error_netns(error, engine->netns, result);
+}
+
 /* In the queues' namespace, so that the sockets of functions see the same interfaces and routes as their packets. */
 int vd_open_functions(const struct vd_engine *engine, struct vd_chain *chain, unsigned lanes, struct vd_error *error)
 {
-	struct opening opening = {.engine = engine, .chain = chain, .lanes = lanes, .error = error};
-	int result = vd_nfq_in_netns(engine->netns, open_chain, &opening);
+	struct opening opening = {.engine = engine, .chain = chain, .lanes = lanes};
 
-	if (!result || opening.has_failed)
-		return result;
-	vd_chain_close(chain); /* it was the way back */
-	return vd_error_netns(error, engine->netns, result);
+	if (!chain->is_isolated)
+		return open_here(&opening, error);
+	if (vd_chain_prepare(chain, engine->worker_count, shards_for(engine)))
+		return vd_error_set(error, -ENOMEM, "out of memory");
+	return vd_host_open(engine, chain, open_here, &opening, error);
 }
 
 /* Only where a function rejects, and somebody can be told. */

@@ -17,6 +17,7 @@
 
 #include "engine/grace.h"
 #include "engine/held.h"
+#include "engine/host.h"
 #include "engine/migrate.h"
 #include "engine/reload.h"
 
@@ -70,7 +71,8 @@ static void *open_quietly(void *argument)
 {
 	struct reload *reload = argument;
 
-	setpriority(PRIO_PROCESS, 0, NICE); /* of this thread */
+	if (!reload->next->chain->is_isolated) /* the process that they open in would keep it, and those made of that */
+		setpriority(PRIO_PROCESS, 0, NICE); /* of this thread */
 	reload->opened = vd_open_functions(reload->engine, reload->next->chain, reload->lane_limit, reload->error);
 	return NULL;
 }
@@ -195,6 +197,21 @@ static void wake_all(struct vd_engine *engine, const struct vd_plan *plan)
 	vd_parking_wake_all(&engine->parking);
 }
 
+/* Of processes that functions run in, also of chains before this one. */
+static uint64_t restarts_of(const struct vd_chain *chain)
+{
+	return chain->restarts_before + (chain->host ? vd_host_restarts(chain->host) : 0);
+}
+
+static void say_what_begins_anew(struct vd_engine *engine, struct vd_chain *old, const struct vd_chain *chain)
+{
+	const char *name = vd_chain_forgets(old, chain);
+
+	if (name)
+		vd_engine_log(engine, "note: the state of function %s begins empty: where functions run in processes, it is not handed on",
+			      name);
+}
+
 /* Steps 4 and 5. */
 static void replace(struct reload *reload)
 {
@@ -211,8 +228,10 @@ static void replace(struct reload *reload)
 			if (next->lanes[j] == reload->added[i])
 				next->lanes[j] = NULL;
 	}
+	vd_tally_write(&next->chain->restarts_before, restarts_of(old));
 	vd_engine_publish(engine, reload->plan);
 	vd_grace_wait();
+	vd_tally_write(&next->chain->restarts_before, restarts_of(old)); /* nobody asks those hosts any more */
 	/* not earlier: somebody with the old functions could have read more, whose state has been taken over */
 	while (reload->held > reload->removed_count)
 		vd_lane_let_go(engine, reload->kept[--reload->held - reload->removed_count]);
@@ -234,6 +253,7 @@ static void replace(struct reload *reload)
 	vd_plan_destroy(reload->before);
 	engine->chain = next->chain;
 	next->chain = old; /* goes with it */
+	say_what_begins_anew(engine, old, engine->chain);
 	vd_chain_close(old);
 	if (failed)
 		vd_engine_log(engine, "note: function %s could not take over all of its state: it begins empty", name);

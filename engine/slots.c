@@ -23,6 +23,8 @@ int vd_slots_init(struct vd_slots *slots, uint32_t count, uint32_t room)
 	slots->area = mmap(NULL, slots->area_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (slots->area == MAP_FAILED)
 		slots->area = NULL;
+	else /* a process that is forked has no use for packets, and would make each first write to a page slow */
+		madvise(slots->area, slots->area_size, MADV_DONTFORK);
 	if (!slots->kept || !slots->area) {
 		vd_slots_fini(slots);
 		return -ENOMEM;

@@ -22,13 +22,14 @@
 #include "engine/watch.h"
 
 /* Causes that are known when a packet is decided, or when it is held no longer, come first. */
-#define VD_CAUSES_DECIDED (VD_CAUSE_HELD_FULL + 1)
+#define VD_CAUSES_DECIDED (VD_CAUSE_NO_HOST + 1)
 
 /* What one thread counted of one lane; written by that thread only. */
 struct vd_lane_tally {
 	uint64_t verdicts[VD_VERDICT_COUNT];
 	uint64_t by_default;
 	uint64_t faults;
+	uint64_t without_host;
 	uint64_t rewritten;
 	uint64_t edits_refused;
 	uint64_t answers[VD_ANSWER_FATE_COUNT];

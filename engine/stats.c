@@ -3,6 +3,7 @@
  * Statistics: the sums of what the threads, the lanes and the ports counted.
  */
 #include "engine/held.h"
+#include "engine/host.h"
 #include "engine/state.h"
 
 /* Before the run has made its threads there is nothing to count. */
@@ -22,6 +23,7 @@ static void add_sender(struct vd_queue_stats *stats, const struct vd_sender *sen
 		stats->drops[cause] += vd_tally_read(&tally->drops[cause]);
 	stats->by_default += vd_tally_read(&tally->by_default);
 	stats->faults += vd_tally_read(&tally->faults);
+	stats->without_host += vd_tally_read(&tally->without_host);
 	stats->rewritten += vd_tally_read(&tally->rewritten);
 	stats->edits_refused += vd_tally_read(&tally->edits_refused);
 	stats->answered += vd_tally_read(&tally->answers[VD_ANSWER_SENT]);
@@ -169,6 +171,19 @@ unsigned vd_engine_function_stats(struct vd_engine *engine, struct vd_function_s
 		vd_chain_stats(plan->chain, &plan->chain->links[i], &stats[i]);
 	vd_engine_end_visit(engine);
 	return count;
+}
+
+/* A reload makes what came before grow by what the one before has counted, a moment after it has gone. */
+void vd_engine_host_stats(struct vd_engine *engine, struct vd_host_stats *stats)
+{
+	const struct vd_plan *plan = vd_engine_visit(engine);
+
+	*stats = (struct vd_host_stats){0};
+	if (plan && is_counting(engine)) {
+		stats->is_isolated = plan->chain->host != NULL;
+		stats->restarts = vd_tally_read(&plan->chain->restarts_before) + (plan->chain->host ? vd_host_restarts(plan->chain->host) : 0);
+	}
+	vd_engine_end_visit(engine);
 }
 
 static void fill_worker(struct vd_sender *sender, bool is_writer, unsigned index, struct vd_worker_stats *stats)

@@ -19,6 +19,7 @@ void vd_snapshot_take(struct vd_snapshot *snapshot, struct vd_engine *engine, do
 	snapshot->seconds = seconds;
 	snapshot->queue_count = vd_engine_queue_stats(engine, snapshot->queues, VD_ENGINE_QUEUES_MAX);
 	snapshot->function_count = vd_engine_function_stats(engine, snapshot->functions, VD_ENGINE_FUNCTIONS_MAX);
+	vd_engine_host_stats(engine, &snapshot->host);
 	snapshot->worker_count = vd_engine_worker_stats(engine, snapshot->workers, VD_STATS_WORKERS_MAX);
 	for (unsigned i = 0; i < snapshot->queue_count; i++)
 		for (unsigned since = 0; since < VD_SINCE_COUNT; since++)
@@ -40,6 +41,7 @@ struct vd_queue_stats vd_snapshot_total(const struct vd_snapshot *snapshot)
 		total.bytes += queue->bytes;
 		total.by_default += queue->by_default;
 		total.faults += queue->faults;
+		total.without_host += queue->without_host;
 		total.rewritten += queue->rewritten;
 		total.edits_refused += queue->edits_refused;
 		total.answered += queue->answered;
@@ -100,6 +102,7 @@ const char *vd_stats_cause_word(enum vd_cause cause)
 		[VD_CAUSE_FUNCTION] = "function",	[VD_CAUSE_DEFAULT] = "default",
 		[VD_CAUSE_FAULT] = "fault",		[VD_CAUSE_EDIT] = "edit",
 		[VD_CAUSE_DEADLINE] = "deadline",	[VD_CAUSE_HELD_FULL] = "held_full",
+		[VD_CAUSE_NO_HOST] = "no_host",
 		[VD_CAUSE_QUEUE_FULL] = "queue_full",	[VD_CAUSE_BUFFER_FULL] = "buffer_full",
 		[VD_CAUSE_FLUSHED] = "flushed",		[VD_CAUSE_REFUSED] = "refused",
 		[VD_CAUSE_LEFT] = "left",

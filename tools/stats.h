@@ -22,6 +22,7 @@ struct vd_snapshot {
 	unsigned function_count;
 	struct vd_queue_stats queues[VD_ENGINE_QUEUES_MAX];
 	struct vd_function_stats functions[VD_ENGINE_FUNCTIONS_MAX];
+	struct vd_host_stats host;
 	unsigned worker_count;
 	struct vd_worker_stats workers[VD_STATS_WORKERS_MAX];
 	struct vd_waits waits[VD_ENGINE_QUEUES_MAX][VD_SINCE_COUNT];

@@ -18,7 +18,8 @@ struct number {
 
 static const struct number FIRST[] = {NUMBER(received), NUMBER(bytes)};
 static const struct number NUMBERS[] = {
-	NUMBER(by_default),	NUMBER(faults),		    NUMBER(rewritten),	       NUMBER(edits_refused),
+	NUMBER(by_default),	NUMBER(faults),		    NUMBER(without_host),
+	NUMBER(rewritten),	NUMBER(edits_refused),
 	NUMBER(answered),	NUMBER(answers_limited),    NUMBER(answers_none),      NUMBER(answers_failed),
 	NUMBER(held_ever),	NUMBER(held_behind),	    NUMBER(held_expired),      NUMBER(held_dropped),
 	NUMBER(held_refused),
@@ -131,6 +132,8 @@ static json_t *function(const struct vd_function_stats *stats)
 				   (json_int_t)stats->faults);
 	json_t *counters = json_object();
 
+	set_number(object, "crashes", stats->crashes);
+	set_number(object, "hangs", stats->hangs);
 	json_object_set_new(object, "verdicts", verdicts(stats->verdicts, VD_NEXT, VD_VERDICT_COUNT));
 	for (unsigned i = 0; i < stats->counter_count; i++)
 		set_number(counters, stats->counter_names[i], stats->counters[i]);
@@ -157,6 +160,8 @@ void vd_stats_json(json_t *object, const struct vd_snapshot *snapshot, bool is_l
 	json_object_set_new(object, "final", json_boolean(is_last));
 	json_object_set_new(object, "queues", queues);
 	json_object_set_new(object, "functions", functions);
+	json_object_set_new(object, "host", json_pack("{s:b, s:I}", "isolated", snapshot->host.is_isolated, "restarts",
+						     (json_int_t)snapshot->host.restarts));
 	json_object_set_new(object, "workers", workers);
 }
 
@@ -246,6 +251,8 @@ static bool get_function(const json_t *object, struct vd_function_stats *stats, 
 	*stats = (struct vd_function_stats){.name = json_string_value(json_object_get(object, "function")),
 					    .packets = get_number(object, "packets"),
 					    .faults = get_number(object, "faults"),
+					    .crashes = get_number(object, "crashes"),
+					    .hangs = get_number(object, "hangs"),
 					    .counter_names = names};
 	get_verdicts(object, "verdicts", stats->verdicts);
 	json_object_foreach(counters, name, value) {
@@ -281,6 +288,8 @@ int vd_stats_json_read(struct vd_stats_read *read, const json_t *object)
 		get_drops(from, snapshot->queues[i].drops);
 		get_latency(from, snapshot->waits[i]);
 	}
+	snapshot->host.is_isolated = json_is_true(json_object_get(json_object_get(object, "host"), "isolated"));
+	snapshot->host.restarts = get_number(json_object_get(object, "host"), "restarts");
 	snapshot->worker_count = (unsigned)json_array_size(workers);
 	for (unsigned i = 0; i < snapshot->worker_count; i++)
 		get_worker(json_array_get(workers, i), &snapshot->workers[i]);

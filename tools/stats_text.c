@@ -60,6 +60,7 @@ void vd_stats_text_line(FILE *file, const struct vd_snapshot *before_snapshot, c
 	put(file, "answers limited", before.answers_limited, now.answers_limited, false);
 	put(file, "answers failed", before.answers_failed, now.answers_failed, false);
 	put(file, "faults", before.faults, now.faults, false);
+	put(file, "without host", before.without_host, now.without_host, false);
 	put(file, "edits refused", before.edits_refused, now.edits_refused, false);
 	fprintf(file, "  waiting %s", vd_stats_brief(text, now.waiting));
 	put(file, "lost: queue full", before.queue_dropped, now.queue_dropped, true);
@@ -83,6 +84,7 @@ static void summarize_drops(FILE *file, const struct vd_queue_stats *queue)
 		[VD_CAUSE_FUNCTION] = "- by a function",  [VD_CAUSE_DEFAULT] = "- by default",
 		[VD_CAUSE_FAULT] = "- after a fault",	  [VD_CAUSE_EDIT] = "- edit refused",
 		[VD_CAUSE_DEADLINE] = "- held too long", [VD_CAUSE_HELD_FULL] = "- too many held",
+		[VD_CAUSE_NO_HOST] = "- without a host",
 		[VD_CAUSE_QUEUE_FULL] = "- queue full",	  [VD_CAUSE_BUFFER_FULL] = "- buffer full",
 		[VD_CAUSE_FLUSHED] = "- flushed",	  [VD_CAUSE_REFUSED] = "- refused",
 		[VD_CAUSE_LEFT] = "- left at the stop",
@@ -127,7 +129,8 @@ static void summarize_queue(FILE *file, const struct vd_queue_stats *queue)
 	row(file, "inherited, accepted", queue->inherited_accepted, "besides: read by the process before, not answered", false);
 	row(file, "inherited, dropped", queue->inherited_dropped, "besides: read by the process before, not answered", false);
 	row(file, "of them by default", queue->by_default, "", false);
-	row(file, "of them faults", queue->faults, "a function returned what is no verdict", false);
+	row(file, "of them faults", queue->faults, "a function returned what is no verdict, crashed or hung", false);
+	row(file, "of them without host", queue->without_host, "functions had crashed too often to be asked", false);
 	row(file, "of them rewritten", queue->rewritten, "", false);
 	row(file, "of them unedited", queue->edits_refused, "an edit was refused", false);
 	row(file, "held", queue->held, "functions decide later, now", false);
@@ -155,6 +158,10 @@ void vd_stats_text_function(FILE *file, const struct vd_function_stats *function
 			fprintf(file, ", %s %" PRIu64, NAMES[verdict], function->verdicts[verdict]);
 	if (function->faults)
 		fprintf(file, ", faults %" PRIu64, function->faults);
+	if (function->crashes)
+		fprintf(file, ", crashes %" PRIu64, function->crashes);
+	if (function->hangs)
+		fprintf(file, ", hangs %" PRIu64, function->hangs);
 	fputc('\n', file);
 	for (unsigned i = 0; i < function->counter_count; i++)
 		fprintf(file, "  %-22s %14" PRIu64 "\n", function->counter_names[i], function->counters[i]);
@@ -176,6 +183,8 @@ void vd_stats_text_summary(FILE *file, const struct vd_snapshot *snapshot)
 	}
 	for (unsigned i = 0; i < snapshot->function_count; i++)
 		vd_stats_text_function(file, &snapshot->functions[i]);
+	if (snapshot->host.restarts)
+		fprintf(file, "processes of functions that were replaced: %" PRIu64 "\n", snapshot->host.restarts);
 	fprintf(file, "%.1f s, %s packets/s, %.1f packets a read, %.1f verdicts a send, %.0f %% on the spot\n", snapshot->seconds,
 		vd_stats_brief(rate, snapshot->seconds > 0 ? (double)total.received / snapshot->seconds : 0),
 		total.reads ? (double)total.received / (double)total.reads : 0,

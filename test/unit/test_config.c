@@ -216,6 +216,8 @@ static const struct {
 	{VD_KEY_REJECT_RATE, "5k", OPTION(reject_rate), 5120},
 	{VD_KEY_REJECT_MARK, "0x77", OPTION(reject_mark), 0x77},
 	{VD_KEY_HELD_MAX, "100k", OPTION(held_max), 102400},
+	{VD_KEY_ISOLATION, "process", OPTION(isolation), VD_ISOLATION_PROCESS},
+	{VD_KEY_DEADLINE, "20ms", OPTION(deadline_us), 20000},
 	{VD_KEY_PACKETS, "9g", OPTION(packets_max), 9ull << 30},
 };
 #define KEY_COUNT (sizeof KEYS / sizeof *KEYS)

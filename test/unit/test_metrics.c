@@ -112,7 +112,8 @@ static void fill_snapshot(void)
 					     &queue->maybe_flushed, &queue->answered, &queue->answers_limited, &queue->answers_none,
 					     &queue->answers_failed, &queue->inherited_accepted,
 					     &queue->inherited_dropped, &function->packets, &function->faults, &function->counters[0],
-					     &function->counters[1], &worker->packets, &worker->bursts, &worker->sleeps};
+					     &function->counters[1], &worker->packets, &worker->bursts, &worker->sleeps,
+					     &function->crashes, &function->hangs, &queue->without_host};
 
 		for (unsigned j = 0; j < sizeof numbers / sizeof *numbers; j++)
 			*numbers[j] = number++;
@@ -137,6 +138,7 @@ static void fill_snapshot(void)
 		worker->index = i;
 		worker->cpu_ns = number++ * 1000000000u;
 	}
+	filled.host = (struct vd_host_stats){.is_isolated = true, .restarts = number++};
 }
 
 #define SERIES_MAX 400
@@ -162,7 +164,7 @@ static void every_sample_is_in_its_family(const char *all)
 		}
 		assert_true(count < SERIES_MAX);
 		assert_int_equal(sscanf(line, "%199s %31s", series[count], numbers[count]), 2);
-		if (strncmp(line, family, strlen(family)) || line[strlen(family)] != '{')
+		if (strncmp(line, family, strlen(family)) || !strchr("{ ", line[strlen(family)]))
 			fail_msg("%s is in the family of %s", series[count], family);
 		for (unsigned i = 0; i < count; i++) {
 			if (!strcmp(series[i], series[count]))
@@ -172,22 +174,24 @@ static void every_sample_is_in_its_family(const char *all)
 		}
 		count++;
 	}
-	/* of a queue 18 counters, 7 gauges, 1 of doubt, 6 verdicts, 11 causes, 4 answers, 2 inherited; of a function 1, 8, 1, 2; of a thread 4 */
-	assert_int_equal(count, 2 * (18 + 7 + 1 + 6 + 11 + 4 + 2 + 12 + 4));
+	/* of a queue 19 counters, 7 gauges, 1 of doubt, 6 verdicts, 12 causes, 4 answers, 2 inherited; of a function 1, 8, 3, 2; of a
+	   thread 4; of processes 2 */
+	assert_int_equal(count, 2 * (19 + 7 + 1 + 6 + 12 + 4 + 2 + 14 + 4) + 2);
 }
 
 static void every_number_is_there_once(void **state)
 {
 	static const char *const lines[] = {"verdict_queue_packets_received_total{queue=\"0\"} 1000\n",
 					    "verdict_function_events_total{function=\"same\",place=\"0\",counter=\"gone\"} 1028\n",
-					    "verdict_queue_drops_total{queue=\"0\",cause=\"function\"} 1032\n",
-					    "verdict_queue_drops_total{queue=\"0\",cause=\"left\"} 1042\n",
-					    "verdict_queue_verdicts_total{queue=\"0\",verdict=\"accept\"} 1044\n"};
+					    "verdict_queue_drops_total{queue=\"0\",cause=\"function\"} 1035\n",
+					    "verdict_queue_drops_total{queue=\"0\",cause=\"left\"} 1046\n",
+					    "verdict_queue_verdicts_total{queue=\"0\",verdict=\"accept\"} 1048\n"};
 
 	(void)state;
 	fill_snapshot();
 	vd_metrics_write_queues(shown, &filled);
 	vd_metrics_write_functions(shown, &filled);
+	vd_metrics_write_hosts(shown, &filled);
 	vd_metrics_write_workers(shown, &filled);
 	every_sample_is_in_its_family(written());
 	for (unsigned i = 0; i < sizeof lines / sizeof *lines; i++)

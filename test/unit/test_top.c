@@ -212,6 +212,8 @@ static void shows_every_number_in_its_column(void **state)
 	function->verdicts[VD_REJECT] = 2 * 205;
 	function->verdicts[VD_STOP] = 2 * 206;
 	function->faults = 2 * 207;
+	function->crashes = 2 * 209;
+	function->hangs = 2 * 210;
 	function->counter_count = 1;
 	function->counter_names = counters;
 	function->counters[0] = 2 * 208;
@@ -231,8 +233,10 @@ static void shows_every_number_in_its_column(void **state)
 	assert_int_equal(frame.head_count, 8);
 	assert_string_equal(words(10), "FUNCTION PACKET/s NEXT ACCEPT DROP REJECT OTHER FAULT");
 	assert_string_equal(words(11), "match 201 202 203 204 205 206 207");
-	assert_string_equal(words(12), "matched 208 in all 416");
-	assert_int_equal(frame.count, 13);
+	assert_string_equal(words(12), "crashes and hangs 419 in all 418 and 420");
+	assert_int_equal(frame.lines[12].style, VD_TOP_ALERT);
+	assert_string_equal(words(13), "matched 208 in all 416");
+	assert_int_equal(frame.count, 14);
 
 	view.is_zeroed = view.is_paused = true;
 	view.message = "the daemon has gone";
@@ -366,6 +370,8 @@ static void json_is_read_back(void **state)
 		struct vd_function_stats *function = add_function(&now, "f\"x", i);
 
 		function->faults = 7 + i;
+		function->crashes = 3 + i;
+		function->hangs = 4;
 		function->counter_count = i;
 		function->counter_names = counters;
 		for (unsigned j = 0; j < VD_VERDICT_COUNT; j++)
@@ -387,6 +393,8 @@ static void json_is_read_back(void **state)
 		assert_string_equal(function->name, "f\"x");
 		assert_int_equal(function->packets, i);
 		assert_int_equal(function->faults, 7 + i);
+		assert_int_equal(function->crashes, 3 + i);
+		assert_int_equal(function->hangs, 4);
 		assert_memory_equal(function->verdicts, now.functions[i].verdicts, sizeof function->verdicts);
 		assert_int_equal(function->counter_count, i);
 		for (unsigned j = 0; j < i; j++) {

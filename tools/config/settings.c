@@ -24,6 +24,8 @@ enum kind {
 	CONTROL,
 	MODE,
 	ADDRESS, /* or "none" */
+	ISOLATION,
+	PATH,
 };
 
 static const struct about {
@@ -48,6 +50,9 @@ static const struct about {
 	[VD_KEY_REJECT_RATE] = {"reject-rate", NUMBER, 1, VD_ENGINE_REJECT_RATE_MAX},
 	[VD_KEY_REJECT_MARK] = {"reject-mark", NUMBER, 1, UINT32_MAX},
 	[VD_KEY_HELD_MAX] = {"held-max", NUMBER, 1, VD_ENGINE_HELD_MAX_MAX},
+	[VD_KEY_ISOLATION] = {"isolation", ISOLATION},
+	[VD_KEY_DEADLINE] = {"deadline", TIME, VD_ENGINE_DEADLINE_MIN_US, VD_ENGINE_DEADLINE_MAX_US, "us", 1},
+	[VD_KEY_FAULT_CAPTURE] = {"fault-capture", PATH},
 	[VD_KEY_FOR] = {"for", TIME, 1, 1u << 30, "s", 1000000},
 	[VD_KEY_PACKETS] = {"packets", NUMBER, 1, INT64_MAX},
 	[VD_KEY_STATS] = {"stats", STATS},
@@ -126,6 +131,12 @@ const char *vd_key_expects(enum vd_key key, char room[VD_KEY_EXPECTS_SIZE])
 	case ADDRESS:
 		words = "a port, an address and a port as in 127.0.0.1:9100 or [::1]:9100, or none";
 		break;
+	case ISOLATION:
+		words = "thread or process";
+		break;
+	case PATH:
+		words = "the name of a file";
+		break;
 	}
 	if (words)
 		snprintf(room, VD_KEY_EXPECTS_SIZE, "%s", words);
@@ -141,6 +152,7 @@ static bool read_value(const struct about *about, const char *text, uint64_t *nu
 	enum vd_stats_form form;
 	enum vd_log_form log;
 	enum vd_log_place log_to;
+	enum vd_isolation isolation;
 	unsigned mode;
 	bool is_on, good;
 
@@ -186,6 +198,12 @@ static bool read_value(const struct about *about, const char *text, uint64_t *nu
 	case ADDRESS:
 		*number = strcmp(text, "none") != 0;
 		return !*number || vd_value_address(text, &address);
+	case ISOLATION:
+		good = vd_value_isolation(text, &isolation);
+		*number = good ? isolation : 0;
+		return good;
+	case PATH:
+		return *text;
 	}
 	return false;
 }
@@ -291,11 +309,19 @@ void vd_settings_overlay(struct vd_settings *settings, const struct vd_settings 
 int vd_settings_check(const struct vd_settings *settings, struct vd_error *error)
 {
 	const struct vd_setting *form = &settings->general[VD_KEY_LOG], *place = &settings->general[VD_KEY_LOG_TO];
-	const struct vd_setting *mode = &settings->general[VD_KEY_CONTROL_MODE];
+	const struct vd_setting *mode = &settings->general[VD_KEY_CONTROL_MODE], *deadline = &settings->general[VD_KEY_DEADLINE];
+	const struct vd_setting *capture = &settings->general[VD_KEY_FAULT_CAPTURE];
+	bool isolates = settings->general[VD_KEY_ISOLATION].number == VD_ISOLATION_PROCESS;
 
 	if (mode->is_given && !settings->general[VD_KEY_CONTROL].is_given)
 		return vd_origin_error(error, &mode->origin, -EINVAL,
 				       "control-mode is for the control socket, and there is none: say control as well");
+	if (deadline->is_given && !isolates)
+		return vd_origin_error(error, &deadline->origin, -EINVAL, "deadline is for isolation process: a function that runs in the "
+				       "engine's own threads cannot be taken a packet from");
+	if (capture->is_given && !isolates)
+		return vd_origin_error(error, &capture->origin, -EINVAL, "fault-capture is for isolation process: a function that crashes in "
+				       "the engine's own threads ends it");
 	if (!form->is_given || form->number != VD_LOG_JSON || !place->is_given || place->number != VD_LOG_JOURNAL)
 		return 0;
 	return vd_origin_error(error, &place->origin, -EINVAL,

@@ -39,6 +39,9 @@ enum vd_key {
 	VD_KEY_REJECT_RATE,
 	VD_KEY_REJECT_MARK,
 	VD_KEY_HELD_MAX,
+	VD_KEY_ISOLATION,
+	VD_KEY_DEADLINE,
+	VD_KEY_FAULT_CAPTURE,
 	VD_KEY_FOR,
 	VD_KEY_PACKETS,
 	VD_KEY_STATS,
@@ -59,7 +62,7 @@ struct vd_setting {
 	bool is_given;
 	uint64_t number;  /* as <verdict/engine.h> wants it; yes is 1; enum vd_verdict, enum vd_stats_form and so on; --for: seconds;
 			     --control-mode: a mode of a file */
-	const char *text; /* as written: netns, cpu, metrics, user, seccomp-allow, control */
+	const char *text; /* as written: netns, cpu, fault-capture, metrics, user, seccomp-allow, control */
 	struct vd_origin origin;
 };
 
@@ -121,7 +124,8 @@ struct vd_settings_sockets {
 
 /*
  * An engine with these queues and functions, that does not run yet and has asked nothing of the kernel's queues. The sentence
- * begins with where the setting is that was refused. Of `calls` it takes `log` and `ready` with their arguments; or NULL.
+ * begins with where the setting is that was refused. Of `calls` it takes `log`, `ready`, `confine` and `culprit` with their
+ * arguments; or NULL.
  * `sockets` NULL: all queues are to be bound. *engine is NULL on failure.
  */
 int vd_settings_engine(const struct vd_settings *settings, const struct vd_engine_options *calls,

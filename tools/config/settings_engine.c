@@ -27,6 +27,8 @@ static void fill_options(const struct vd_settings *settings, struct vd_engine_op
 	options->reject_rate = (uint32_t)number(settings, VD_KEY_REJECT_RATE, 0);
 	options->reject_mark = (uint32_t)number(settings, VD_KEY_REJECT_MARK, 0);
 	options->held_max = (uint32_t)number(settings, VD_KEY_HELD_MAX, 0);
+	options->isolation = (enum vd_isolation)number(settings, VD_KEY_ISOLATION, VD_ISOLATION_THREAD);
+	options->deadline_us = (uint32_t)number(settings, VD_KEY_DEADLINE, 0);
 	options->netns = settings->general[VD_KEY_NETNS].is_given ? settings->general[VD_KEY_NETNS].text : NULL;
 }
 
@@ -44,6 +46,11 @@ static int create(const struct vd_settings *settings, const struct vd_engine_opt
 		options.log_argument = calls->log_argument;
 		options.ready = calls->ready;
 		options.ready_argument = calls->ready_argument;
+		options.confine = calls->confine;
+		options.confine_argument = calls->confine_argument;
+		options.confine_descriptor = calls->confine_descriptor;
+		options.culprit = calls->culprit;
+		options.culprit_argument = calls->culprit_argument;
 	}
 	if (list->is_given) {
 		options.cpus = cpus;

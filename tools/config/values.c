@@ -143,6 +143,14 @@ bool vd_value_log_to(const char *text, enum vd_log_place *place)
 	return true;
 }
 
+bool vd_value_isolation(const char *text, enum vd_isolation *isolation)
+{
+	if (strcmp(text, "thread") && strcmp(text, "process"))
+		return false;
+	*isolation = *text == 't' ? VD_ISOLATION_THREAD : VD_ISOLATION_PROCESS;
+	return true;
+}
+
 bool vd_value_cpus(const char *text, unsigned max, unsigned *cpus, unsigned size, unsigned *count)
 {
 	unsigned found = 0;

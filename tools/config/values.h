@@ -48,6 +48,9 @@ enum vd_log_place {
 /* "stderr" or "journal". */
 bool vd_value_log_to(const char *text, enum vd_log_place *place);
 
+/* "thread" or "process". */
+bool vd_value_isolation(const char *text, enum vd_isolation *isolation);
+
 /* "0-2,5": CPUs below `max`, into cpus[], as many as fit. At least one. */
 bool vd_value_cpus(const char *text, unsigned max, unsigned *cpus, unsigned size, unsigned *count);
 

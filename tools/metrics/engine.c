@@ -32,7 +32,8 @@ static const struct family {
 	{"verdict_queue_flushed_total", "Packets that the kernel flushed before the verdict, whatever it was.", MEMBER(flushed)},
 	{"verdict_queue_refused_total", "Packets whose verdict the kernel refused for another reason.", MEMBER(refused)},
 	{"verdict_queue_default_total", "Packets on which no function had an opinion.", MEMBER(by_default)},
-	{"verdict_queue_faults_total", "Packets for which a function returned what is no verdict.", MEMBER(faults)},
+	{"verdict_queue_faults_total", "Packets for which a function returned what is no verdict, crashed or hung.", MEMBER(faults)},
+	{"verdict_queue_without_host_total", "Packets that no process was there to decide on.", MEMBER(without_host)},
 	{"verdict_queue_edits_refused_total", "Packets that were to be changed and could not be.", MEMBER(edits_refused)},
 	{"verdict_queue_rewritten_total", "Packets sent back with other contents.", MEMBER(rewritten)},
 	{"verdict_queue_held_total", "Packets that functions held, also behind a held one of their flow.", MEMBER(held_ever)},
@@ -156,15 +157,33 @@ void vd_metrics_write_functions(FILE *file, const struct vd_snapshot *snapshot)
 			vd_exposition_count(file, function->verdicts[verdict], "verdict_function_verdicts_total", "function",
 					    function->name, "place", number, "verdict",
 					    vd_stats_verdict_word((enum vd_verdict)verdict), NULL);
-	vd_exposition_family(file, "verdict_function_faults_total", "counter", "How often it said what is no verdict.");
+	vd_exposition_family(file, "verdict_function_faults_total", "counter", "How often it said what is no verdict, or nothing at all.");
 	FOR_EACH_FUNCTION(function, number)
 		vd_exposition_count(file, function->faults, "verdict_function_faults_total", "function", function->name, "place",
+				    number, NULL);
+	vd_exposition_family(file, "verdict_function_crashes_total", "counter", "Of its faults, those that ended its process.");
+	FOR_EACH_FUNCTION(function, number)
+		vd_exposition_count(file, function->crashes, "verdict_function_crashes_total", "function", function->name, "place",
+				    number, NULL);
+	vd_exposition_family(file, "verdict_function_hangs_total", "counter", "Of its faults, those with no answer within the deadline.");
+	FOR_EACH_FUNCTION(function, number)
+		vd_exposition_count(file, function->hangs, "verdict_function_hangs_total", "function", function->name, "place",
 				    number, NULL);
 	vd_exposition_family(file, "verdict_function_events_total", "counter", "What the function counted itself.");
 	FOR_EACH_FUNCTION(function, number)
 		for (unsigned i = 0; i < function->counter_count; i++)
 			vd_exposition_count(file, function->counters[i], "verdict_function_events_total", "function", function->name,
 					    "place", number, "counter", function->counter_names[i], NULL);
+}
+
+/* ---- processes that functions run in ---- */
+
+void vd_metrics_write_hosts(FILE *file, const struct vd_snapshot *snapshot)
+{
+	vd_exposition_family(file, "verdict_isolated", "gauge", "1: functions run in processes of their own (isolation).");
+	vd_exposition_count(file, snapshot->host.is_isolated, "verdict_isolated", NULL);
+	vd_exposition_family(file, "verdict_host_restarts_total", "counter", "Such processes that ended and were replaced.");
+	vd_exposition_count(file, snapshot->host.restarts, "verdict_host_restarts_total", NULL);
 }
 
 /* ---- threads, by the names that top(1) shows ---- */

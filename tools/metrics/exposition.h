@@ -29,6 +29,7 @@ void vd_exposition_number(FILE *file, double number, const char *name, ...) __at
 
 void vd_metrics_write_queues(FILE *file, const struct vd_snapshot *snapshot);
 void vd_metrics_write_functions(FILE *file, const struct vd_snapshot *snapshot);
+void vd_metrics_write_hosts(FILE *file, const struct vd_snapshot *snapshot);
 void vd_metrics_write_workers(FILE *file, const struct vd_snapshot *snapshot);
 
 struct vd_engine;

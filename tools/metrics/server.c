@@ -66,6 +66,7 @@ static void write_all(struct vd_metrics *metrics, FILE *file)
 	vd_metrics_write_queues(file, snapshot);
 	vd_metrics_write_latency(file, metrics->engine, snapshot);
 	vd_metrics_write_functions(file, snapshot);
+	vd_metrics_write_hosts(file, snapshot);
 	vd_metrics_write_workers(file, snapshot);
 	vd_metrics_write_process(file);
 }

@@ -13,6 +13,7 @@
 #include <linux/netlink.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -44,7 +45,7 @@ static const char *next_call(const char *calls, char *name, size_t size)
 	return calls[length] ? calls + length + 1 : NULL;
 }
 
-static bool is_listed(const char *calls, const char *wanted)
+bool vd_filter_is_listed(const char *calls, const char *wanted)
 {
 	char name[64];
 
@@ -72,14 +73,41 @@ int vd_filter_check(const char *calls, struct vd_error *error)
 }
 
 /* Negative numbers stand for calls that this architecture does not have. */
-static int allow(scmp_filter_ctx filter, const char *name)
+int vd_filter_allow(void *filter, const char *name)
 {
 	int number = seccomp_syscall_resolve_name(name);
 
 	return number < 0 ? 0 : seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 0);
 }
 
-static int add_parts(scmp_filter_ctx filter, const char *calls)
+int vd_filter_allow_list(void *filter, const char *calls)
+{
+	char name[64];
+	int result = 0;
+
+	while (calls && !result) {
+		calls = next_call(calls, name, sizeof name);
+		result = vd_filter_allow(filter, name);
+	}
+	return result;
+}
+
+/* What a reload needs to make processes that functions run in, and these to confine themselves: for them this filter counts too. */
+static int add_isolation(scmp_filter_ctx filter)
+{
+	static const char *const NEEDED[] = {"clone", "fork", "wait4", "waitid", "socketpair", "seccomp", "tgkill"};
+	static const int OPTIONS[] = {PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_GET_SECCOMP,
+				      PR_CAPBSET_READ, PR_CAP_AMBIENT};
+	int result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(kill), 1, SCMP_A1(SCMP_CMP_EQ, SIGKILL));
+
+	for (unsigned i = 0; i < sizeof NEEDED / sizeof *NEEDED && !result; i++)
+		result = vd_filter_allow(filter, NEEDED[i]);
+	for (unsigned i = 0; i < sizeof OPTIONS / sizeof *OPTIONS && !result; i++)
+		result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)OPTIONS[i]));
+	return result;
+}
+
+static int add_parts(scmp_filter_ctx filter, const char *calls, bool isolates)
 {
 	const struct part PARTS[] = {
 		/* threads; a program that posix_spawn() starts is refused quietly, fork() loudly */
@@ -109,34 +137,34 @@ static int add_parts(scmp_filter_ctx filter, const char *calls)
 	for (unsigned i = 0; i < sizeof PARTS / sizeof *PARTS && !result; i++) {
 		int number = seccomp_syscall_resolve_name(PARTS[i].name);
 
-		if (number >= 0 && !is_listed(calls, PARTS[i].name))
+		/* what is allowed as a whole has no parts */
+		if (isolates && (!strcmp(PARTS[i].name, "clone") || !strcmp(PARTS[i].name, "tgkill")))
+			continue;
+		if (number >= 0 && !vd_filter_is_listed(calls, PARTS[i].name))
 			result = seccomp_rule_add_array(filter, PARTS[i].action, number, PARTS[i].condition_count, PARTS[i].conditions);
 	}
 	return result;
 }
 
-static int fill(scmp_filter_ctx filter, const char *calls)
+static int fill(scmp_filter_ctx filter, const char *calls, bool isolates)
 {
-	char name[64];
 	int result = 0;
 
 	for (unsigned i = 0; vd_calls[i] && !result; i++) {
 		int number = seccomp_syscall_resolve_name(vd_calls[i]);
 
-		result = allow(filter, vd_calls[i]);
+		result = vd_filter_allow(filter, vd_calls[i]);
 		if (i < VD_CALLS_HOT && number >= 0 && !result)
 			result = seccomp_syscall_priority(filter, number, (uint8_t)(UINT8_MAX - i));
 	}
 	if (!result)
-		result = add_parts(filter, calls);
-	while (calls && !result) {
-		calls = next_call(calls, name, sizeof name);
-		result = allow(filter, name);
-	}
-	return result;
+		result = add_parts(filter, calls, isolates);
+	if (!result && isolates)
+		result = add_isolation(filter);
+	return result ? result : vd_filter_allow_list(filter, calls);
 }
 
-int vd_filter_install(const char *calls, int refusals, struct vd_error *error)
+int vd_filter_install(const char *calls, bool isolates, int refusals, struct vd_error *error)
 {
 	scmp_filter_ctx filter = seccomp_init(vd_refused_init(refusals) ? SCMP_ACT_TRAP : SCMP_ACT_ERRNO(EPERM));
 	int result = filter ? 0 : -ENOMEM;
@@ -148,7 +176,7 @@ int vd_filter_install(const char *calls, int refusals, struct vd_error *error)
 	if (!result)
 		seccomp_attr_set(filter, SCMP_FLTATR_CTL_LOG, 1); /* in the kernel's log too, where it can (4.14) */
 	if (!result)
-		result = fill(filter, calls);
+		result = fill(filter, calls, isolates);
 	if (!result)
 		result = seccomp_load(filter);
 	seccomp_release(filter);

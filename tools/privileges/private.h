@@ -36,8 +36,16 @@ int vd_capabilities_look(const struct vd_privileges *privileges, struct vd_error
 /* Whether there are system calls of these names. */
 int vd_filter_check(const char *calls, struct vd_error *error);
 
-/* For all threads, from now on. `calls` are allowed besides; or NULL. `refusals` as below. */
-int vd_filter_install(const char *calls, int refusals, struct vd_error *error);
+/*
+ * For all threads, from now on. `calls` are allowed besides; or NULL. `isolates`: and what a reload needs to make processes for
+ * functions. `refusals` as below.
+ */
+int vd_filter_install(const char *calls, bool isolates, int refusals, struct vd_error *error);
+
+/* For another filter (scmp_filter_ctx): a call of that name, if there is one here; and a list as that of --seccomp-allow, or NULL. */
+int vd_filter_allow(void *filter, const char *name);
+int vd_filter_allow_list(void *filter, const char *calls);
+bool vd_filter_is_listed(const char *calls, const char *wanted);
 
 /* ---- calls.c ---- */
 

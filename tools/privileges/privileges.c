@@ -43,8 +43,10 @@ int vd_privileges_init(struct vd_privileges *privileges, const struct vd_setting
 	/* root without --user wants to be root; any other user has capabilities for what needs them only */
 	privileges->drops = user->is_given || geteuid();
 	privileges->filters = seccomp->is_given ? seccomp->number : user->is_given;
+	privileges->isolates = settings->general[VD_KEY_ISOLATION].number == VD_ISOLATION_PROCESS;
+	privileges->confines = !seccomp->is_given || seccomp->number; /* as a reload may isolate, too */
 	privileges->asked = eventfd(0, EFD_CLOEXEC);
-	if (privileges->asked < 0 || (privileges->filters && pipe2(privileges->refusals, O_CLOEXEC | O_NONBLOCK)))
+	if (privileges->asked < 0 || ((privileges->filters || privileges->confines) && pipe2(privileges->refusals, O_CLOEXEC | O_NONBLOCK)))
 		return vd_error_set(error, -errno, "out of descriptors");
 	return 0;
 }
@@ -115,7 +117,7 @@ int vd_privileges_ready(void *argument)
 	int result = privileges->drops ? drop(privileges) : 0;
 
 	if (!result && privileges->filters)
-		result = vd_filter_install(privileges->calls, privileges->refusals[1], &privileges->error);
+		result = vd_filter_install(privileges->calls, privileges->isolates, privileges->refusals[1], &privileges->error);
 	return result;
 }
 

@@ -30,6 +30,8 @@ struct vd_privileges {
 	bool has_user;
 	bool drops;	   /* capabilities */
 	bool filters;	   /* system calls */
+	bool isolates;	   /* functions run in processes of their own, */
+	bool confines;	   /* whose system calls are filtered: in any case but one */
 	uid_t uid;
 	gid_t gid;
 	gid_t *groups;
@@ -40,7 +42,7 @@ struct vd_privileges {
 	sem_t answered; /* it has */
 	int result;	/* how it went */
 	bool is_dropped;
-	int refusals[2]; /* a pipe: system calls that were refused; -1: nothing is filtered */
+	int refusals[2]; /* a pipe: system calls that were refused, here or where functions run; -1: nothing is filtered */
 	struct vd_error error; /* why vd_privileges_ready() failed: empty if it did not */
 };
 
@@ -57,6 +59,9 @@ int vd_privileges_check(const struct vd_privileges *privileges, void (*log)(void
 
 /* `ready` of struct vd_engine_options, with the struct as its argument. */
 int vd_privileges_ready(void *privileges);
+
+/* `confine` of struct vd_engine_options, with the struct as its argument; refusals[1] is the descriptor to be kept. */
+int vd_privileges_confine(void *privileges, enum vd_confined who, struct vd_error *error);
 
 /* In the first thread, when `asked` is readable. Always answers. */
 void vd_privileges_drop(struct vd_privileges *privileges);

@@ -39,13 +39,22 @@ static bool is_said(uint64_t count)
 	return count == 1;
 }
 
+/* Also where nothing is filtered here, but where functions run. */
+static const char *name_of(int number)
+{
+	if (!names[number])
+		names[number] = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, number);
+	return names[number] ? names[number] : "?";
+}
+
 int vd_refused_say(int descriptor, void (*log)(void *log_argument, const char *line))
 {
 	struct refusal refusal;
 	int said = 0;
 
 	while (read(descriptor, &refusal, sizeof refusal) == (ssize_t)sizeof refusal) {
-		const char *name = names[refusal.number] ? names[refusal.number] : "?";
+		bool is_call = refusal.number >= 0 && refusal.number < NUMBERS_MAX; /* functions could write to it, too */
+		const char *name = is_call ? name_of(refusal.number) : "?";
 		char line[256], times[64] = "";
 
 		if (refusal.count > 1)

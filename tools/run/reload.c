@@ -9,7 +9,7 @@
 #include "tools/log/log.h"
 
 /* What the program itself has made of these lasts as long as it runs; the engine knows its own. */
-static const enum vd_key LASTING[] = {VD_KEY_FOR, VD_KEY_STATS, VD_KEY_SUPERVISE, VD_KEY_METRICS,
+static const enum vd_key LASTING[] = {VD_KEY_FAULT_CAPTURE, VD_KEY_FOR, VD_KEY_STATS, VD_KEY_SUPERVISE, VD_KEY_METRICS,
 				      VD_KEY_USER, VD_KEY_SECCOMP, VD_KEY_SECCOMP_ALLOW, VD_KEY_CONTROL, VD_KEY_CONTROL_MODE};
 
 static void free_config(struct vd_config *config)

@@ -10,6 +10,7 @@
 #include "tools/log/log.h"
 #include "tools/options.h"
 #include "tools/run/control.h"
+#include "tools/run/culprits.h"
 #include "tools/run/daemon.h"
 #include "tools/run/reload.h"
 #include "tools/run/takeover.h"
@@ -22,6 +23,7 @@ struct run {
 	struct vd_daemon daemon;
 	struct vd_daemon_answers answers;
 	struct vd_service service;
+	struct vd_culprits *culprits; /* NULL: they are not kept */
 	bool takes_over;
 };
 
@@ -47,6 +49,11 @@ static const char HELP[] =
 	"  --default VERDICT     accept or drop, when no function has an opinion (accept)\n"
 	"  --on-fault VERDICT    accept or drop, for a faulty function's packet, and at the stop for what is still\n"
 	"                        queued (drop)\n"
+	"\n"
+	"  --isolation HOW       thread: in this process; process: in one of their own, where a crash or a hang of a\n"
+	"                        function costs one packet (thread)\n"
+	"  --deadline TIME       how long functions may take for a burst, in µs or as in 100ms, with isolation process (1s)\n"
+	"  --fault-capture FILE  write packets there with which a function crashed or hung (nowhere)\n"
 	"\n"
 	"how\n"
 	"  --workers N           threads that read and decide (one per CPU)\n"
@@ -107,6 +114,9 @@ static const struct option OPTIONS[] = {
 	{"cpu", required_argument, NULL, OPTION_KEY + VD_KEY_CPU},
 	{"batch", required_argument, NULL, OPTION_KEY + VD_KEY_BATCH},
 	{"batch-delay", required_argument, NULL, OPTION_KEY + VD_KEY_BATCH_DELAY},
+	{"isolation", required_argument, NULL, OPTION_KEY + VD_KEY_ISOLATION},
+	{"deadline", required_argument, NULL, OPTION_KEY + VD_KEY_DEADLINE},
+	{"fault-capture", required_argument, NULL, OPTION_KEY + VD_KEY_FAULT_CAPTURE},
 	{"reject-rate", required_argument, NULL, OPTION_KEY + VD_KEY_REJECT_RATE},
 	{"reject-mark", required_argument, NULL, OPTION_KEY + VD_KEY_REJECT_MARK},
 	{"held-max", required_argument, NULL, OPTION_KEY + VD_KEY_HELD_MAX},
@@ -267,6 +277,23 @@ static int take_over(struct run *run)
 	return result;
 }
 
+/* What functions in processes of their own need of the program. */
+static int open_isolation(struct run *run, struct vd_engine_options *calls)
+{
+	const struct vd_setting *capture = &run->source.config->settings.general[VD_KEY_FAULT_CAPTURE];
+	int result = 0;
+
+	calls->confine = vd_privileges_confine;
+	calls->confine_argument = &run->daemon.privileges;
+	calls->confine_descriptor = run->daemon.privileges.refusals[1] > 0 ? run->daemon.privileges.refusals[1] : 0;
+	if (capture->is_given) {
+		result = vd_culprits_open(&run->culprits, capture->text, vd_log_take, &run->error);
+		calls->culprit = run->culprits ? vd_culprits_take : NULL;
+		calls->culprit_argument = run->culprits;
+	}
+	return result ? vd_origin_prefix(&run->error, &capture->origin, result) : 0;
+}
+
 /* Everything that can be refused before a queue is bound. Returns the exit code. */
 static int prepare(struct run *run)
 {
@@ -284,6 +311,8 @@ static int prepare(struct run *run)
 		result = vd_privileges_check(&daemon->privileges, vd_log_take, &run->error);
 	if (!result && (run->service.has_manager || run->takes_over)) /* who starts it again does not look on; or there is no way back */
 		result = vd_selftest(settings, &run->error);
+	if (!result)
+		result = open_isolation(run, &calls);
 	if (!result && run->takes_over)
 		result = take_over(run);
 	if (!result) {
@@ -353,6 +382,7 @@ int verdict_run(int argc, char **argv)
 	vd_metrics_close(run->daemon.metrics);
 	vd_control_close(run->daemon.control); /* last: who takes over waits for that */
 	vd_engine_destroy(run->daemon.engine);
+	vd_culprits_close(run->culprits);
 	vd_service_close(&run->service);
 	vd_privileges_fini(&run->daemon.privileges);
 	vd_source_fini(&run->source);

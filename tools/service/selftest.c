@@ -24,7 +24,8 @@ struct answer {
 /* The functions and what they are told, without the queues; one packet needs one thread, and no CPU of its own. */
 static struct vd_settings *without_queues(const struct vd_settings *settings)
 {
-	static const enum vd_key NOT_NEEDED[] = {VD_KEY_WORKERS, VD_KEY_WRITERS, VD_KEY_CPU, VD_KEY_PACKETS, VD_KEY_BATCH_DELAY};
+	static const enum vd_key NOT_NEEDED[] = {VD_KEY_WORKERS, VD_KEY_WRITERS, VD_KEY_CPU, VD_KEY_PACKETS, VD_KEY_BATCH_DELAY,
+						  VD_KEY_ISOLATION, VD_KEY_DEADLINE};
 	struct vd_settings *alone = malloc(sizeof *alone);
 
 	if (!alone)

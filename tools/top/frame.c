@@ -173,6 +173,11 @@ static void put_function(struct vd_top_frame *frame, const struct vd_top_view *v
 	append(line, view->width, "%-23.23s", vd_show_text(step->name, shown));
 	for (unsigned i = 0; i < sizeof rates / sizeof *rates; i++)
 		append(line, view->width, "%8s", vd_stats_brief(text, vd_top_rate(model, rates[i])));
+	if (function->since.crashes || function->since.hangs) {
+		line = begin_line(frame, step->crashes || step->hangs ? VD_TOP_ALERT : VD_TOP_PLAIN);
+		append(line, view->width, "  crashes and hangs    %8s  in all %" PRIu64 " and %" PRIu64,
+		       vd_stats_brief(text, vd_top_rate(model, step->crashes + step->hangs)), function->since.crashes, function->since.hangs);
+	}
 	for (unsigned i = 0; i < step->counter_count; i++) {
 		line = begin_line(frame, VD_TOP_PLAIN);
 		append(line, view->width, "  %-21.21s%8s  in all %" PRIu64, vd_show_text(step->counter_names[i], shown),

@@ -24,6 +24,7 @@ static struct vd_queue_stats more_of_queue(const struct vd_queue_stats *now, con
 	step.bytes = more(now->bytes, before->bytes);
 	step.by_default = more(now->by_default, before->by_default);
 	step.faults = more(now->faults, before->faults);
+	step.without_host = more(now->without_host, before->without_host);
 	step.rewritten = more(now->rewritten, before->rewritten);
 	step.edits_refused = more(now->edits_refused, before->edits_refused);
 	step.answered = more(now->answered, before->answered);
@@ -41,7 +42,9 @@ static struct vd_queue_stats more_of_queue(const struct vd_queue_stats *now, con
 static struct vd_function_stats more_of_function(const struct vd_function_stats *now, const struct vd_function_stats *before)
 {
 	struct vd_function_stats step = {.name = now->name, .packets = more(now->packets, before->packets),
-					 .faults = more(now->faults, before->faults), .counter_count = now->counter_count,
+					 .faults = more(now->faults, before->faults),
+					 .crashes = more(now->crashes, before->crashes), .hangs = more(now->hangs, before->hangs),
+					 .counter_count = now->counter_count,
 					 .counter_names = now->counter_names};
 
 	more_verdicts(step.verdicts, now->verdicts, before->verdicts);

@@ -40,6 +40,9 @@ extern "C" {
 #define VD_ENGINE_REJECT_RATE_MAX 1000000u
 #define VD_ENGINE_HELD_MAX_DEFAULT 8192u
 #define VD_ENGINE_HELD_MAX_MAX (1u << 20)
+#define VD_ENGINE_DEADLINE_MIN_US 100u
+#define VD_ENGINE_DEADLINE_DEFAULT_US 1000000u
+#define VD_ENGINE_DEADLINE_MAX_US 60000000u
 
 /* Why a call failed: one sentence, for a person, that says what to do. */
 struct vd_error {
@@ -47,6 +50,18 @@ struct vd_error {
 };
 
 struct vd_engine;
+
+/* Where functions run: see verdict-function(7). */
+enum vd_isolation {
+	VD_ISOLATION_THREAD = 0,  /* in the engine's threads: fastest; a crash ends the process */
+	VD_ISOLATION_PROCESS = 1, /* in a process of their own: a crash or a hang costs the packet that it came with */
+};
+
+/* Who is about to be confined: vd_engine_options.confine. */
+enum vd_confined {
+	VD_CONFINED_NURSERY, /* the process in which functions were opened, and that makes the others: it needs fork, wait and kill */
+	VD_CONFINED_HOST,    /* one that decides on packets: a copy of the nursery, confined as that; its threads are there */
+};
 
 struct vd_engine_options {
 	unsigned workers;	/* threads that read and decide: 1 to VD_ENGINE_WORKERS_MAX; 0: one per CPU that it may use
@@ -77,6 +92,17 @@ struct vd_engine_options {
 				   vd_engine_run(); or NULL. Threads start behind it, and inherit what it gives up. Not 0: -errno,
 				   and the run ends with it */
 	void *ready_argument;
+	enum vd_isolation isolation;
+	uint32_t deadline_us;	/* VD_ISOLATION_PROCESS: how long functions may take for a burst, 100 to VD_ENGINE_DEADLINE_MAX_US;
+				   0: VD_ENGINE_DEADLINE_DEFAULT_US. Then they hang, and their process is ended */
+	int (*confine)(void *confine_argument, enum vd_confined who, struct vd_error *error); /* in such a process, before it sees
+				   a packet: what it may do from then on. 0, or -errno with a sentence, and it does not start; or NULL */
+	void *confine_argument;
+	int confine_descriptor;	/* of those that are open here the one that such a process keeps, for itself; 0: none but 0 to 2 */
+	void (*culprit)(void *culprit_argument, const struct vd_packet *packet, const char *function, const char *reason);
+				/* a packet with which a function crashed or hung in its process, as it came to the functions; any
+				   thread of the engine, several at once; or NULL */
+	void *culprit_argument;
 };
 
 #define VD_ENGINE_OPTIONS_INIT {.default_verdict = VD_ACCEPT, .fault_verdict = VD_DROP}
@@ -169,11 +195,12 @@ void vd_engine_stop(struct vd_engine *engine);
  * Changes a running engine into what `next` would be: an engine that was made like any other, and never run. Its functions take
  * the place of those that decide, in one step: each packet is decided by the ones or the others. Queues that `next` has not
  * are given back, as at a stop; new ones are bound; what others have for themselves, the default verdict, batch and
- * batch_delay_us, reject_rate, reject_mark and held_max change. Packets go on to flow, and held ones are held. A function may take over the state of
- * the one before it, and does if it has a migrate(). Statistics of functions with the same name and counters go on.
+ * batch_delay_us, reject_rate, reject_mark and held_max change, isolation and deadline_us too. Packets go on to flow, and held ones
+ * are held. A function may take over the state of the one before it, and does if it has a migrate() and neither runs in a process of
+ * its own. Statistics of functions with the same name and counters go on.
  *
- * What cannot change: workers, writers, cpus, netns, packets_max, and captures, of which `next` must have none; log and ready stay
- * those of `engine`. `next` is destroyed by the caller afterwards, however it ended.
+ * What cannot change: workers, writers, cpus, netns, packets_max, and captures, of which `next` must have none; log, ready,
+ * confine and culprit stay those of `engine`. `next` is destroyed by the caller afterwards, however it ended.
  *
  * Any thread but those of the engine, one at a time, while vd_engine_run() runs. It returns when the old functions are closed, which
  * takes as long as a packet may be with one. On an error nothing has changed: -EINVAL a function refuses its arguments,
@@ -200,17 +227,19 @@ enum vd_cause {
 	VD_CAUSE_FUNCTION,    /* a function dropped or rejected it: which, and how many each, is in struct vd_function_stats; or
 				 had held it, and then dropped it: held_dropped */
 	VD_CAUSE_DEFAULT,     /* no function had an opinion, and default_verdict is to drop */
-	VD_CAUSE_FAULT,	      /* a function returned what is no verdict, or not one of its own, and fault_verdict is to drop */
+	VD_CAUSE_FAULT,	      /* a function returned what is no verdict, or not one of its own, or crashed or hung in its process,
+				 and fault_verdict is to drop */
 	VD_CAUSE_EDIT,	      /* an edit was refused (<verdict/edit.h>), and fault_verdict is to drop */
 	VD_CAUSE_DEADLINE,    /* a function held it, did not decide in time, and wanted it dropped then */
 	VD_CAUSE_HELD_FULL,   /* overload: it had to wait behind a held packet of its flow, and held_max packets were held */
+	VD_CAUSE_NO_HOST,     /* no process was there in which functions could decide (isolation), and fault_verdict is to drop */
 	VD_CAUSE_QUEUE_FULL,  /* overload: the kernel's queue was full */
 	VD_CAUSE_BUFFER_FULL, /* overload: the socket's buffer was full */
 	VD_CAUSE_FLUSHED,     /* it was to go on, and the kernel had flushed the queue */
 	VD_CAUSE_REFUSED,     /* it was to go on, and the kernel refused that for another reason */
 	VD_CAUSE_LEFT,	      /* still in the kernel's queue at the stop, and fault_verdict is to drop */
 };
-#define VD_CAUSE_COUNT 11
+#define VD_CAUSE_COUNT 12
 
 /*
  * Packets of one queue or capture since the start. Exact at the end, and at any time but for what is on its way:
@@ -239,7 +268,8 @@ struct vd_queue_stats {
 	uint64_t sent[VD_VERDICT_COUNT];       /* the same, whether or not they took effect: never goes down */
 	uint64_t drops[VD_CAUSE_COUNT];	       /* by enum vd_cause: packets that did not go on; never goes down */
 	uint64_t by_default;		       /* of them: no function had an opinion */
-	uint64_t faults;		       /* of them: a function returned what is no verdict, or not one of its own */
+	uint64_t faults;		       /* of them: a function returned what is no verdict, or not one of its own, crashed or hung */
+	uint64_t without_host;		       /* of them: no process was there that could decide, so they got fault_verdict */
 	uint64_t rewritten;		       /* of them: sent back with other data */
 	uint64_t edits_refused;		       /* of them: an edit was refused, so they got fault_verdict (<verdict/edit.h>) */
 	uint64_t answered;		       /* each rejected packet of a queue, also one flushed then, is in one of four: told; */
@@ -286,6 +316,8 @@ struct vd_function_stats {
 	uint64_t packets;		       /* that came to it undecided */
 	uint64_t verdicts[VD_VERDICT_COUNT];   /* what it said, VD_NEXT included */
 	uint64_t faults;
+	uint64_t crashes;		       /* of them, VD_ISOLATION_PROCESS: it ended its process, */
+	uint64_t hangs;			       /* or gave no answer within the deadline */
 	unsigned counter_count;
 	const char *const *counter_names;
 	uint64_t counters[VD_ENGINE_COUNTERS_MAX];
@@ -307,6 +339,14 @@ unsigned vd_engine_function_stats(struct vd_engine *engine, struct vd_function_s
 
 /* The same of its threads: workers, then writers. */
 unsigned vd_engine_worker_stats(struct vd_engine *engine, struct vd_worker_stats *stats, unsigned size);
+
+/* VD_ISOLATION_PROCESS: the processes that functions run in. */
+struct vd_host_stats {
+	bool is_isolated;  /* they do now */
+	uint64_t restarts; /* processes that ended and had to be replaced, for whatever reason */
+};
+
+void vd_engine_host_stats(struct vd_engine *engine, struct vd_host_stats *stats);
 
 /* ---- latency: how long packets wait for their verdict ---- */
 
