@@ -2,6 +2,7 @@
 #
 # PERFORMANCE.md: words are written here, numbers come from the results, each named as its file.
 include "results";
+include "production";
 
 def environment: $environment[0];
 def drain: $drain[0];
@@ -424,9 +425,9 @@ def limits:
 	says how much." | item);
 
 def closing:
-	("Measure it yourself" | heading), "", "```", "sudo tools/install-deps --bench", "make all bench-programs", "sudo bench/run --keep && bench/report", "```",
+	("Measure it yourself" | heading), "", "```", "sudo tools/install-deps --bench", "make all bench-programs test-programs", "sudo bench/run --keep && bench/report", "```",
 	("`bench/run` runs all of the above, on a machine that should do nothing else, and keeps the results in `bench/results`.
 	`bench/report` writes this file from them; `bench/report --check` says whether it is up to date." | paragraph);
 
 "<!-- written by bench/report from bench/results, not by hand -->",
-claims, machine, aims, full_queue, what_the_kernel_allows, one_thing_at_a_time, live_traffic, everyday_loads, levers_of_the_kernel, old_programs, engine_alone, workers, tables, functions, messages, parts, rings, checksums, taken, limits, closing
+claims, machine, aims, full_queue, what_the_kernel_allows, one_thing_at_a_time, live_traffic, everyday_loads, levers_of_the_kernel, old_programs, engine_alone, workers, tables, functions, messages, parts, rings, checksums, taken, production($reloads[0]; $restarts[0]; $isolation[0]; $held[0]; $metrics[0]), limits, closing
