@@ -18,6 +18,8 @@ build=$(dirname "$verdict")
 send=$PWD/build/plain/bench/net/send
 [ -x "$build/bench/net/send" ] && send=$build/bench/net/send
 export VERDICT_FUNCTION_PATH=$build/functions:$build/test/functions
+# its own system calls are refused to the leak sanitizer
+export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0
 
 # ---- what is wrong ----
 

@@ -424,7 +424,6 @@ static void there_is_a_limit(void **state)
 	options.workers = 2;
 	options.held_max = 3;
 	host = start_with(options, NULL);
-	assert_null(strstr(engine_host_log(host), "held-max"));
 	say(0, "F1");
 	say(1, "H2");
 	await(host, 2, 2);
@@ -445,6 +444,7 @@ static void there_is_a_limit(void **state)
 	engine_host_stop(host);
 	expect("H2"); /* the stop: in the order in which they came */
 	expect("F4");
+	assert_null(strstr(engine_host_log(host), "held-max"));
 	stats = engine_host_stats(host, QUEUE);
 	assert_int_equal(stats.drops[VD_CAUSE_HELD_FULL], 1);
 	assert_int_equal(stats.held_refused, 1);
@@ -455,8 +455,8 @@ static void there_is_a_limit(void **state)
 
 	options.maxlen = 3; /* held ones could fill the queue */
 	host = start_with(options, NULL);
-	assert_non_null(strstr(engine_host_log(host), "functions may hold 3 packets (held-max), and queue 3 has room for 3"));
 	engine_host_stop(host);
+	assert_non_null(strstr(engine_host_log(host), "functions may hold 3 packets (held-max), and queue 3 has room for 3"));
 }
 
 /* ---- what comes behind ---- */

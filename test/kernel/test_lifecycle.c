@@ -473,7 +473,7 @@ static void stops_from_a_signal_handler(void **state)
  */
 static void stops_under_load(void **state)
 {
-	uint64_t accepted = 0;
+	uint64_t accepted = 0, left = 0;
 	struct load_receiver *receiver;
 	struct load_sender sender;
 	struct load_tally arrived;
@@ -510,6 +510,7 @@ static void stops_under_load(void **state)
 		assert_int_equal(stats.flushed + stats.refused + stats.socket_dropped, 0);
 		assert_int_equal(i < 25 ? stats.left_accepted : stats.left_dropped, 0);
 		accepted += stats.verdicts[VD_ACCEPT] + stats.left_accepted;
+		left += stats.left_accepted;
 		if (i < 25)
 			assert_int_equal(load_receiver_wait(receiver, accepted, 2000), accepted);
 		else
@@ -520,7 +521,8 @@ static void stops_under_load(void **state)
 	load_sender_close(&sender);
 	arrived = load_receiver_stop(receiver);
 	assert_in_range(arrived.received, accepted, accepted + accepted / 10);
-	assert_true(arrived.disordered <= arrived.received - accepted); /* what passes overtakes what is still being accepted */
+	assert_true(arrived.disordered <= left); /* what passes overtakes what is still being accepted: one may many */
+	assert_true(!arrived.disordered || arrived.received > accepted);
 	assert_int_equal(arrived.duplicates, 0);
 	assert_int_equal(arrived.lost, 0);
 	assert_true(accepted > 50);
