@@ -105,8 +105,6 @@ static void run_threads(struct vd_engine *engine)
 	sigfillset(&all); /* signals are the program's business: its own threads take them */
 	sigdelset(&all, SIGSYS); /* but a system call that a filter refuses: blocked, it is the end of the process */
 	pthread_sigmask(SIG_BLOCK, &all, &before);
-	if (engine->chain->needs & VD_NEEDS_HOLD)
-		result = vd_holder_start(engine->holder);
 	for (; writers < engine->writer_count && !result; writers += !result)
 		result = vd_start_thread(engine, &engine->writers[writers].thread, vd_writer_main, &engine->writers[writers],
 					 "writer", writers, engine->worker_count + writers);
@@ -126,7 +124,6 @@ static void run_threads(struct vd_engine *engine)
 		vd_parking_wake_all(&engine->writers[i].parking);
 		pthread_join(engine->writers[i].thread, NULL);
 	}
-	vd_holder_stop(engine->holder);
 }
 
 /* For the log of a daemon: from here on its queues are read. */
@@ -193,6 +190,15 @@ static int open_all(struct vd_engine *engine, struct vd_error *error)
 	return result;
 }
 
+/* Before a reload may come, which does the same; and it is stopped when none can come any more. */
+static void start_holder(struct vd_engine *engine)
+{
+	int result = engine->chain->needs & VD_NEEDS_HOLD ? vd_holder_start(engine->holder) : 0;
+
+	if (result)
+		vd_engine_fail(engine, result, "no thread can be made for held packets: %s", strerror(-result));
+}
+
 /* With everything open. */
 static int run(struct vd_engine *engine, struct vd_error *error)
 {
@@ -203,10 +209,12 @@ static int run(struct vd_engine *engine, struct vd_error *error)
 	is_ready = tell_ready(engine);
 	if (is_ready) {
 		say_what_runs(engine);
+		start_holder(engine);
 		vd_reload_allow(engine);
 		run_threads(engine);
 	}
 	vd_reload_forbid(engine);
+	vd_holder_stop(engine->holder);
 	for (unsigned i = 0; i < VD_ENGINE_QUEUES_MAX; i++)
 		if (engine->lanes[i])
 			vd_close_lane(engine, engine->lanes[i], is_ready);
