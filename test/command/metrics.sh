@@ -227,7 +227,11 @@ for ((i = 0; i < 60; i++)); do
 	((i % 3 == 0)) || printf 'GET /metrics HTTP/1.1\r\nX: %d' "$i" 1>&"$connection" 2>"$scratch/refused"
 done
 expect_equal "60 clients hang" "${#hanging[@]}" 60
-if scrape; then ok "and a scrape comes through"; else not_ok "and a scrape comes through"; fi
+# of sixty at once the kernel hands some over late, as newer ones than the first scrape, which then has to go; a scraper comes again
+scrapes() {
+	scrape || scrape || scrape
+}
+if scrapes; then ok "and a scrape comes through"; else not_ok "and a scrape comes through"; fi
 now=$(find "/proc/$engine/fd" -mindepth 1 | wc -l)
 if [ "$now" -le $((descriptors + 17)) ]; then
 	ok "few of them have a place"
