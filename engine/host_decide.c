@@ -43,9 +43,9 @@ struct burst {
 	struct vd_mailbox *mailbox;
 	enum vd_verdict fault_verdict;
 	struct vd_outcome *outcome;
-	struct vd_packet *todo[VD_BURST_MAX];
+	struct vd_packet *undecided[VD_BURST_MAX];
 	unsigned left;
-	unsigned asked; /* of todo: with the host */
+	unsigned asked; /* of them: with the host */
 	uint32_t number; /* of the host that was asked */
 	bool is_late;
 	bool is_alone; /* it is on trial */
@@ -194,9 +194,9 @@ static enum fate wait_for_answer(struct burst *burst, uint32_t asked)
 }
 
 /*
- * Before the first burst for a host. Workers that one died under are woken all at once, and so by chance on the same CPU, where their next host's threads follow them,
- * and it would take the scheduler milliseconds to find that out. Each to a CPU of its own, as far as there are any; not for long, if
- * that should be a bad one.
+ * Before the first burst for a host. Workers that one died under are woken all at once, and so by chance on the same CPU, where
+ * their next host's threads follow them, and it would take the scheduler milliseconds to find that out. Each to a CPU of its own, as
+ * far as there are any; not for long, if that should be a bad one.
  */
 static void spread(unsigned index)
 {
@@ -227,7 +227,7 @@ static enum fate ask(struct burst *burst)
 		spread(burst->worker->index);
 	own->host = burst->number;
 
-	burst->asked = vd_host_pack(burst->host, mailbox, burst->todo, burst->one_by_one ? 1 : burst->left);
+	burst->asked = vd_host_pack(burst->host, mailbox, burst->undecided, burst->one_by_one ? 1 : burst->left);
 	burst->is_late = false;
 	mailbox->lane = burst->lane->index;
 	mailbox->fault_verdict = burst->fault_verdict;
@@ -247,15 +247,15 @@ static enum fate ask(struct burst *burst)
 static void remove_first(struct burst *burst, unsigned count)
 {
 	burst->left -= count;
-	memmove(burst->todo, burst->todo + count, burst->left * sizeof *burst->todo);
+	memmove(burst->undecided, burst->undecided + count, burst->left * sizeof *burst->undecided);
 }
 
 static void give_up_on(struct burst *burst)
 {
 	for (unsigned i = 0; i < burst->left; i++) {
-		burst->todo[i]->verdict = (uint8_t)burst->fault_verdict;
-		burst->todo[i]->changed = 0;
-		vd_slot_of(burst->todo[i])->decided = VD_DECIDED_FAULT;
+		burst->undecided[i]->verdict = (uint8_t)burst->fault_verdict;
+		burst->undecided[i]->changed = 0;
+		vd_slot_of(burst->undecided[i])->decided = VD_DECIDED_FAULT;
 	}
 	burst->outcome->without_host += burst->left;
 	burst->left = 0;
@@ -290,7 +290,7 @@ static void say(struct burst *burst, const struct vd_packet *packet, unsigned li
 
 static void convict(struct burst *burst, unsigned index, unsigned link, const char *reason)
 {
-	struct vd_packet *packet = burst->todo[index];
+	struct vd_packet *packet = burst->undecided[index];
 
 	say(burst, packet, link, reason);
 	packet->verdict = (uint8_t)burst->fault_verdict;
@@ -299,7 +299,7 @@ static void convict(struct burst *burst, unsigned index, unsigned link, const ch
 	vd_chain_count_fault(burst->host->chain, burst->worker->index, link, burst->is_late);
 	burst->outcome->faults++;
 	burst->left--;
-	memmove(burst->todo + index, burst->todo + index + 1, (burst->left - index) * sizeof *burst->todo);
+	memmove(burst->undecided + index, burst->undecided + index + 1, (burst->left - index) * sizeof *burst->undecided);
 	burst->strikes = 0;
 }
 
@@ -388,7 +388,7 @@ static void refuse_answer(struct burst *burst)
 
 static void take_answer(struct burst *burst)
 {
-	if (!vd_host_unpack(burst->host, burst->mailbox, burst->worker->index, burst->fault_verdict, burst->todo, burst->asked,
+	if (!vd_host_unpack(burst->host, burst->mailbox, burst->worker->index, burst->fault_verdict, burst->undecided, burst->asked,
 			    burst->outcome)) {
 		refuse_answer(burst);
 		return;
@@ -414,7 +414,7 @@ void vd_host_decide(struct vd_worker *worker, struct vd_lane *lane, enum vd_verd
 	burst.one_by_one = false;
 	burst.is_alone = false;
 	burst.strikes = 0;
-	memcpy(burst.todo, packets, count * sizeof *packets);
+	memcpy(burst.undecided, packets, count * sizeof *packets);
 	*outcome = (struct vd_outcome){0};
 	vd_crowd_look_away(&worker->crowd_watch); /* it waits, and not for a CPU */
 

@@ -87,9 +87,10 @@ struct vd_port_operations {
 
 	/*
 	 * Sends the verdicts of `count` decided packets, 1 to VD_PORT_BURST_MAX, in order; they have taken effect when it
-	 * returns, but that packets that are dropped may wait until all before them are answered. `are_all`: these are all that were received and not sent yet (also none is held), in their order, and the caller holds the
-	 * reader's role: they are the oldest, and nothing is received meanwhile. `scratch` is scratch_size bytes that belong to
-	 * the sending thread. 0 or -errno: cannot go on.
+	 * returns, but that packets that are dropped may wait until all before them are answered. `are_all`: these are all that
+	 * were received and not sent yet (also none is held), in their order, and the caller holds the reader's role: they are
+	 * the oldest, and nothing is received meanwhile. `scratch` is scratch_size bytes that belong to the sending thread. 0 or
+	 * -errno: cannot go on.
 	 */
 	int (*send)(struct vd_port *port, struct vd_packet *const *packets, unsigned count, bool are_all, void *scratch);
 

@@ -47,8 +47,8 @@ struct vd_privileges {
 };
 
 /*
- * From settings, whose texts have to live until vd_privileges_ready() has returned. Says whether there are such users, groups and calls; asks nothing of what this
- * process may do. -ENOENT: there are not; the sentence begins with where the setting is. Call fini() in any case.
+ * From settings, whose texts have to live until vd_privileges_ready() has returned. Says whether there are such users, groups and
+ * calls; asks nothing of what this process may do. -ENOENT: there are not; the sentence begins with where the setting is. Call fini() in any case.
  */
 int vd_privileges_init(struct vd_privileges *privileges, const struct vd_settings *settings, struct vd_error *error);
 void vd_privileges_fini(struct vd_privileges *privileges);
