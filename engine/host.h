@@ -23,6 +23,7 @@
  *
  *	host.c		the engine's side: a nursery for each chain, and its end
  *	host_decide.c	the engine's side: a burst
+ *	host_apart.c	and the CPU that the worker asks from
  *	host_pack.c	what goes into a mailbox, and what is taken out of it
  *	host_nursery.c	the nursery
  *	host_process.c	a host

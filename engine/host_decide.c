@@ -12,7 +12,6 @@
  * packet by packet, and it shows.
  */
 #include <arpa/inet.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -193,45 +192,17 @@ static enum fate wait_for_answer(struct burst *burst, uint32_t asked)
 	}
 }
 
-/*
- * Before the first burst for a host. Workers that one died under are woken all at once, and so by chance on the same CPU, where
- * their next host's threads follow them, and it would take the scheduler milliseconds to find that out. Each to a CPU of its own, as
- * far as there are any; not for long, if that should be a bad one.
- */
-static void spread(unsigned index)
-{
-	cpu_set_t all, there;
-	unsigned nth;
-	int cpu = -1;
-
-	if (sched_getaffinity(0, sizeof all, &all) || CPU_COUNT(&all) < 2)
-		return;
-	for (nth = index % (unsigned)CPU_COUNT(&all) + 1; nth; nth -= CPU_ISSET(cpu, &all) ? 1 : 0)
-		cpu++;
-	if (sched_getcpu() == cpu)
-		return;
-	CPU_ZERO(&there);
-	CPU_SET(cpu, &there);
-	if (!sched_setaffinity(0, sizeof there, &there))
-		sched_setaffinity(0, sizeof all, &all);
-}
-
 static enum fate ask(struct burst *burst)
 {
 	struct vd_mailbox *mailbox = burst->mailbox;
-	struct vd_host_worker *own = own_of(burst);
-	uint32_t asked = ++own->burst;
+	uint32_t asked = ++own_of(burst)->burst;
 	enum fate fate;
-
-	if (own->host != burst->number)
-		spread(burst->worker->index);
-	own->host = burst->number;
 
 	burst->asked = vd_host_pack(burst->host, mailbox, burst->undecided, burst->one_by_one ? 1 : burst->left);
 	burst->is_late = false;
 	mailbox->lane = burst->lane->index;
 	mailbox->fault_verdict = burst->fault_verdict;
-	mailbox->cpu = sched_getcpu();
+	mailbox->cpu = vd_host_keep_apart(burst->host, burst->worker->index);
 	mailbox->standing = (struct vd_standing){.link = VD_STANDING_NOWHERE};
 	atomic_store_explicit(&mailbox->signal, 0, memory_order_relaxed);
 	/* release, pairs with the acquire in the host's thread: the burst */

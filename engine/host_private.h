@@ -85,9 +85,10 @@ struct vd_host_order {
 
 /* What a worker knows of its own bursts; no other process has it. */
 struct vd_host_worker {
-	_Alignas(VD_CACHE_LINE) uint32_t burst; /* number of the last one, */
-	uint32_t host;	/* and of the host that it was for */
+	_Alignas(VD_CACHE_LINE) uint32_t burst; /* number of the last one */
 	_Atomic bool is_asking; /* a host has something of it */
+	_Atomic int cpu; /* where it asked from the last time */
+	uint64_t moved_ns; /* when it went to another CPU */
 };
 
 struct vd_host {
@@ -127,6 +128,9 @@ static inline uint8_t *vd_mailbox_area(const struct vd_host *host, struct vd_mai
 {
 	return (uint8_t *)mailbox + host->area_offset;
 }
+
+/* host_apart.c: which CPU the calling worker asks from, after it has gone to another one if need be. */
+int vd_host_keep_apart(struct vd_host *host, unsigned worker);
 
 /* ---- futexes between processes ---- */
 
