@@ -5,6 +5,9 @@
  * Places are few. When but one is left, the connection that has been there for longest is shut down, so whoever comes is
  * served, however many clients hang or send a byte now and then. A scrape takes milliseconds; only one that is slower than a
  * dozen later clients could be meant and is not.
+ *
+ * Who comes while all places are taken waits in the kernel, and the server does not look there. It does again at the beginning of
+ * the first round behind the one in which somebody left, for which nothing would wake it.
  */
 #include "tools/metrics/metrics.h"
 
@@ -33,6 +36,7 @@ static const char INDEX[] = "<!DOCTYPE html>\n<title>verdict</title>\n<p><a href
 /* A connection, and when it came: a number that grows. */
 struct place {
 	int descriptor; /* -1: free */
+	bool is_leaving; /* it was shut down, and is there until the server has seen that */
 	uint64_t since;
 };
 
@@ -41,6 +45,7 @@ struct vd_metrics {
 	struct vd_engine *engine;
 	uint64_t start_ns;
 	uint64_t connections;
+	bool has_room; /* since the last round: somebody left */
 	_Atomic uint64_t reloads[2]; /* refused, done */
 	struct place places[PLACES];
 	struct vd_snapshot snapshot;
@@ -142,7 +147,7 @@ static enum MHD_Result answer(void *argument, struct MHD_Connection *connection,
 
 /* ---- places ---- */
 
-/* The free one, or the oldest; `descriptor`: that one. */
+/* Of this connection; -1: a free one. NULL: there is none. */
 static struct place *find_place(struct vd_metrics *metrics, int descriptor)
 {
 	for (unsigned i = 0; i < PLACES; i++)
@@ -154,19 +159,19 @@ static struct place *find_place(struct vd_metrics *metrics, int descriptor)
 static void make_room(struct vd_metrics *metrics)
 {
 	struct place *oldest = NULL;
+	unsigned staying = 0;
 
-	if (find_place(metrics, -1)) {
-		for (unsigned i = 0, free = 0; i < PLACES; i++) {
-			free += metrics->places[i].descriptor < 0;
-			if (free > 1)
-				return;
-		}
+	for (struct place *place = metrics->places; place < metrics->places + PLACES; place++) {
+		if (place->descriptor < 0 || place->is_leaving)
+			continue;
+		staying++;
+		if (!oldest || place->since < oldest->since)
+			oldest = place;
 	}
-	for (unsigned i = 0; i < PLACES; i++)
-		if (metrics->places[i].descriptor >= 0 && (!oldest || metrics->places[i].since < oldest->since))
-			oldest = &metrics->places[i];
-	if (oldest)
-		shutdown(oldest->descriptor, SHUT_RDWR); /* the server sees that, and closes it */
+	if (staying < PLACES - 1)
+		return;
+	oldest->is_leaving = true;
+	shutdown(oldest->descriptor, SHUT_RDWR); /* the server sees that, and closes it */
 }
 
 static void connection_changed(void *argument, struct MHD_Connection *connection, void **unused,
@@ -184,6 +189,7 @@ static void connection_changed(void *argument, struct MHD_Connection *connection
 		return;
 	if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
 		place->descriptor = -1;
+		metrics->has_room = true;
 		return;
 	}
 	*place = (struct place){.descriptor = info->connect_fd, .since = ++metrics->connections};
@@ -201,7 +207,7 @@ static int listen_at(const struct sockaddr_storage *address)
 		return -errno;
 	/* connections of one that ran before may still linger; two that listen there are refused all the same */
 	setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-	if (!bind(descriptor, (const struct sockaddr *)address, vd_address_size(address)) && !listen(descriptor, PLACES))
+	if (!bind(descriptor, (const struct sockaddr *)address, vd_address_size(address)) && !listen(descriptor, SOMAXCONN))
 		return descriptor;
 	result = -errno;
 	close(descriptor);
@@ -251,6 +257,8 @@ int vd_metrics_timeout_ms(struct vd_metrics *metrics)
 {
 	MHD_UNSIGNED_LONG_LONG timeout_ms;
 
+	if (metrics->has_room)
+		return 0;
 	if (MHD_get_timeout(metrics->server, &timeout_ms) != MHD_YES)
 		return -1;
 	return timeout_ms < 1000 * IDLE_SECONDS_MAX ? (int)timeout_ms : (int)(1000 * IDLE_SECONDS_MAX);
@@ -258,6 +266,7 @@ int vd_metrics_timeout_ms(struct vd_metrics *metrics)
 
 void vd_metrics_serve(struct vd_metrics *metrics)
 {
+	metrics->has_room = false;
 	MHD_run(metrics->server);
 }
 
