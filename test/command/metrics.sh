@@ -310,11 +310,41 @@ printf 'queue 0;\nqueue 3 { maxlen 77 }\nmetrics 127.0.0.1:9102;\n' >"$scratch/h
 kill -HUP "$engine"
 if wait_until 20 has_reloaded "done"; then ok "a reload is counted"; else not_ok "a reload is counted"; fi
 expect_value 77 'verdict_queue_limit_packets{queue="3"}'
+# has_reloaded_at PORT RESULT COUNT
+has_reloaded_at() {
+	scrape "$1" && [ "$(value "verdict_reloads_total{result=\"$2\"}")" = "$3" ]
+}
+listening() {
+	awk '$4 == "0A" { print $2 }' /proc/net/tcp /proc/net/tcp6 | sort | tr '\n' ' '
+}
 printf 'queue 0;\nmetrics 9103;\n' >"$scratch/here.conf"
 kill -HUP "$engine"
-if wait_until 20 has_reloaded refused; then ok "another address takes a restart"; else not_ok "another address takes a restart"; fi
-expect_equal "and says so" "$(grep -c 'here.conf:2: metrics cannot change while it runs' "$scratch/err")" 1
+if wait_until 20 has_reloaded_at 9103 "done" 2; then ok "a reload moves it to another address"; else not_ok "a reload moves it to another address"; fi
+expect_equal "and away from the old one" "$(listening)" '0100007F:238F '
+printf 'queue 0;\nmetrics 127.0.0.1:9103;\n' >"$scratch/here.conf"
+kill -HUP "$engine"
+if wait_until 20 has_reloaded_at 9103 "done" 3; then ok "the same one, written otherwise"; else not_ok "the same one, written otherwise"; fi
+background "$verdict" run --queue 9 --metrics 9104 --stats none >/dev/null 2>&1
+other=$child
+is_listening() {
+	[[ $(listening) == *"$1"* ]]
+}
+wait_until 20 is_listening 0100007F:2390 || not_ok "another one listens"
+printf 'queue 0;\nmetrics 9104;\n' >"$scratch/here.conf"
+kill -HUP "$engine"
+if wait_until 20 has_reloaded_at 9103 refused 1; then ok "one that is taken is refused, and the old one stays"; else not_ok "one that is taken is refused, and the old one stays"; fi
+expect_equal "with a sentence" "$(grep -c 'not reloaded, .*here.conf:2: metrics cannot be shown at 9104: Address already in use: stop' "$scratch/err")" 1
+printf 'queue 0;\nmetrics none;\n' >"$scratch/here.conf"
+kill -HUP "$engine"
+listens_alone() {
+	[ "$(listening)" = "$1" ]
+}
+if wait_until 20 listens_alone '0100007F:2390 '; then ok "none ends it"; else not_ok "none ends it"; fi
+kill "$other"
+wait "$other"
 printf 'queue 0;\nmetrics 127.0.0.1:9102;\n' >"$scratch/here.conf"
+kill -HUP "$engine"
+if wait_until 20 has_reloaded_at 9102 "done" 5; then ok "and it can come again, with its counts"; else not_ok "and it can come again, with its counts"; fi
 ended
 start --config "$scratch/here.conf" --metrics none
 expect_equal "--metrics none takes it back" "$(awk '$4 == "0A"' /proc/net/tcp /proc/net/tcp6)" ''

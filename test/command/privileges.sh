@@ -276,6 +276,9 @@ for change in 'user root' 'user filter; seccomp no' 'user filter; seccomp-allow 
 	configure "queue 0; workers 1; $change"
 	expect_said "^verdict: not reloaded, .*verdict.conf:1: ${key%% *} cannot change while it runs: restart it for that" "${key%% *} cannot change"
 done
+configure 'queue 0; user filter; workers 1; metrics 9100'
+expect_said "^verdict: not reloaded, .*verdict.conf:1: metrics cannot be shown at 9100: Operation not permitted: where system calls are filtered" \
+	"nor can it begin to listen"
 configure 'queue 0; user filter; workers 1; function reject'
 expect_said "^verdict: not reloaded, .*rejecting packets needs CAP_NET_RAW" "and it cannot begin to reject"
 expect_passed 1000 edited "the old configuration goes on"

@@ -9,21 +9,17 @@
  * Who comes while all places are taken waits in the kernel, and the server does not look there. It does again at the beginning of
  * the first round behind the one in which somebody left, for which nothing would wake it.
  */
-#include "tools/metrics/metrics.h"
+#include "tools/metrics/server.h"
 
 #include <errno.h>
 #include <microhttpd.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "engine/clock.h"
 #include "engine/error.h"
 #include "tools/config/values.h"
-#include "tools/metrics/exposition.h"
-#include "tools/stats.h"
 
 #define PLACES 16
 #define IDLE_SECONDS_MAX 10u
@@ -40,48 +36,23 @@ struct place {
 	uint64_t since;
 };
 
-struct vd_metrics {
-	struct MHD_Daemon *server;
-	struct vd_engine *engine;
-	uint64_t start_ns;
+struct vd_metrics_server {
+	struct MHD_Daemon *daemon;
+	void (*write)(void *argument, FILE *file);
+	void *argument;
 	uint64_t connections;
 	bool has_room; /* since the last round: somebody left */
-	_Atomic uint64_t reloads[2]; /* refused, done */
 	struct place places[PLACES];
-	struct vd_snapshot snapshot;
 };
 
 /* ---- what is answered ---- */
-
-static void write_all(struct vd_metrics *metrics, FILE *file)
-{
-	static const char *const RESULTS[] = {"refused", "done"};
-	struct vd_snapshot *snapshot = &metrics->snapshot;
-	double seconds = (double)(vd_clock_ns() - metrics->start_ns) / 1e9;
-
-	vd_snapshot_take(snapshot, metrics->engine, seconds);
-	vd_exposition_family(file, "verdict_build_info", "gauge", "Always 1; which version this is.");
-	vd_exposition_count(file, 1, "verdict_build_info", "version", VERDICT_VERSION, NULL);
-	vd_exposition_family(file, "verdict_uptime_seconds", "gauge", "How long the engine has been there.");
-	vd_exposition_number(file, seconds, "verdict_uptime_seconds", NULL);
-	vd_exposition_family(file, "verdict_reloads_total", "counter", "How often the configuration was read again, by how that went.");
-	for (unsigned i = 0; i < 2; i++) /* relaxed: a number, nothing hangs on it */
-		vd_exposition_count(file, atomic_load_explicit(&metrics->reloads[i], memory_order_relaxed), "verdict_reloads_total",
-				    "result", RESULTS[i], NULL);
-	vd_metrics_write_queues(file, snapshot);
-	vd_metrics_write_latency(file, metrics->engine, snapshot);
-	vd_metrics_write_functions(file, snapshot);
-	vd_metrics_write_hosts(file, snapshot);
-	vd_metrics_write_workers(file, snapshot);
-	vd_metrics_write_process(file);
-}
 
 static struct MHD_Response *constant(const char *text)
 {
 	return MHD_create_response_from_buffer(strlen(text), (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
 }
 
-static struct MHD_Response *scrape(struct vd_metrics *metrics)
+static struct MHD_Response *scrape(struct vd_metrics_server *server)
 {
 	struct MHD_Response *response;
 	char *text = NULL;
@@ -90,7 +61,7 @@ static struct MHD_Response *scrape(struct vd_metrics *metrics)
 
 	if (!file)
 		return NULL;
-	write_all(metrics, file);
+	server->write(server->argument, file);
 	if (fclose(file)) {
 		free(text);
 		return NULL;
@@ -103,7 +74,7 @@ static struct MHD_Response *scrape(struct vd_metrics *metrics)
 	return response;
 }
 
-static struct MHD_Response *respond(struct vd_metrics *metrics, const char *url, const char *method, unsigned *status)
+static struct MHD_Response *respond(struct vd_metrics_server *server, const char *url, const char *method, unsigned *status)
 {
 	struct MHD_Response *response;
 
@@ -114,7 +85,7 @@ static struct MHD_Response *respond(struct vd_metrics *metrics, const char *url,
 		if (response)
 			MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
 	} else if (!strcmp(url, "/metrics")) {
-		response = scrape(metrics);
+		response = scrape(server);
 	} else if (!strcmp(url, "/")) {
 		response = constant(INDEX);
 		if (response)
@@ -148,20 +119,20 @@ static enum MHD_Result answer(void *argument, struct MHD_Connection *connection,
 /* ---- places ---- */
 
 /* Of this connection; -1: a free one. NULL: there is none. */
-static struct place *find_place(struct vd_metrics *metrics, int descriptor)
+static struct place *find_place(struct vd_metrics_server *server, int descriptor)
 {
 	for (unsigned i = 0; i < PLACES; i++)
-		if (metrics->places[i].descriptor == descriptor)
-			return &metrics->places[i];
+		if (server->places[i].descriptor == descriptor)
+			return &server->places[i];
 	return NULL;
 }
 
-static void make_room(struct vd_metrics *metrics)
+static void make_room(struct vd_metrics_server *server)
 {
 	struct place *oldest = NULL;
 	unsigned staying = 0;
 
-	for (struct place *place = metrics->places; place < metrics->places + PLACES; place++) {
+	for (struct place *place = server->places; place < server->places + PLACES; place++) {
 		if (place->descriptor < 0 || place->is_leaving)
 			continue;
 		staying++;
@@ -178,22 +149,22 @@ static void connection_changed(void *argument, struct MHD_Connection *connection
 			       enum MHD_ConnectionNotificationCode what)
 {
 	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-	struct vd_metrics *metrics = argument;
+	struct vd_metrics_server *server = argument;
 	struct place *place;
 
 	(void)unused;
 	if (!info)
 		return;
-	place = find_place(metrics, what == MHD_CONNECTION_NOTIFY_STARTED ? -1 : info->connect_fd);
+	place = find_place(server, what == MHD_CONNECTION_NOTIFY_STARTED ? -1 : info->connect_fd);
 	if (!place)
 		return;
 	if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
 		place->descriptor = -1;
-		metrics->has_room = true;
+		server->has_room = true;
 		return;
 	}
-	*place = (struct place){.descriptor = info->connect_fd, .since = ++metrics->connections};
-	make_room(metrics);
+	*place = (struct place){.descriptor = info->connect_fd, .since = ++server->connections};
+	make_room(server);
 }
 
 /* ---- life ---- */
@@ -214,72 +185,81 @@ static int listen_at(const struct sockaddr_storage *address)
 	return result;
 }
 
-int vd_metrics_open(struct vd_metrics **metrics, struct vd_engine *engine, const char *address, struct vd_error *error)
+static const char *what_to_do(int result)
+{
+	switch (result) {
+	case -EADDRINUSE:
+		return ": stop the program that listens there, or choose another port";
+	case -EADDRNOTAVAIL:
+		return ": choose an address of this machine";
+	case -EACCES:
+		return ": choose a port from 1024 on, or start it as root";
+	case -EPERM:
+		return ": where system calls are filtered, that has to be settled when it starts: restart it for that";
+	default:
+		return "";
+	}
+}
+
+int vd_metrics_server_open(struct vd_metrics_server **server, const char *address, void (*write)(void *argument, FILE *file),
+			   void *argument, struct vd_error *error)
 {
 	struct sockaddr_storage where;
 	int descriptor;
 
-	*metrics = NULL;
+	*server = NULL;
 	if (!vd_value_address(address, &where))
 		return vd_error_set(error, -EINVAL, "metrics: '%.100s' is no address", address);
 	descriptor = listen_at(&where);
 	if (descriptor < 0)
 		return vd_error_set(error, descriptor, "metrics cannot be shown at %.100s: %s%s", address, strerror(-descriptor),
-				    descriptor == -EADDRINUSE	? ": stop the program that listens there, or choose another port" :
-				    descriptor == -EADDRNOTAVAIL ? ": choose an address of this machine" :
-								   "");
-	*metrics = calloc(1, sizeof **metrics);
-	if (*metrics) {
-		(*metrics)->engine = engine;
-		(*metrics)->start_ns = vd_clock_ns();
+				    what_to_do(descriptor));
+	*server = calloc(1, sizeof **server);
+	if (*server) {
+		(*server)->write = write;
+		(*server)->argument = argument;
 		for (unsigned i = 0; i < PLACES; i++)
-			(*metrics)->places[i].descriptor = -1;
-		(*metrics)->server = MHD_start_daemon(
-			MHD_USE_EPOLL, 0, NULL, NULL, answer, *metrics, MHD_OPTION_LISTEN_SOCKET, descriptor,
+			(*server)->places[i].descriptor = -1;
+		(*server)->daemon = MHD_start_daemon(
+			MHD_USE_EPOLL, 0, NULL, NULL, answer, *server, MHD_OPTION_LISTEN_SOCKET, descriptor,
 			MHD_OPTION_CONNECTION_LIMIT, (unsigned)PLACES, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS_MAX,
 			MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)REQUEST_BYTES_MAX, MHD_OPTION_NOTIFY_CONNECTION,
-			connection_changed, *metrics, MHD_OPTION_END);
+			connection_changed, *server, MHD_OPTION_END);
 	}
-	if (*metrics && (*metrics)->server)
+	if (*server && (*server)->daemon)
 		return 0;
 	close(descriptor);
-	free(*metrics);
-	*metrics = NULL;
+	free(*server);
+	*server = NULL;
 	return vd_error_set(error, -ENOMEM, "metrics cannot be shown: out of memory or descriptors");
 }
 
-int vd_metrics_descriptor(const struct vd_metrics *metrics)
+int vd_metrics_server_descriptor(const struct vd_metrics_server *server)
 {
-	return MHD_get_daemon_info(metrics->server, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+	return MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
 }
 
-int vd_metrics_timeout_ms(struct vd_metrics *metrics)
+int vd_metrics_server_timeout_ms(struct vd_metrics_server *server)
 {
 	MHD_UNSIGNED_LONG_LONG timeout_ms;
 
-	if (metrics->has_room)
+	if (server->has_room)
 		return 0;
-	if (MHD_get_timeout(metrics->server, &timeout_ms) != MHD_YES)
+	if (MHD_get_timeout(server->daemon, &timeout_ms) != MHD_YES)
 		return -1;
 	return timeout_ms < 1000 * IDLE_SECONDS_MAX ? (int)timeout_ms : (int)(1000 * IDLE_SECONDS_MAX);
 }
 
-void vd_metrics_serve(struct vd_metrics *metrics)
+void vd_metrics_server_run(struct vd_metrics_server *server)
 {
-	metrics->has_room = false;
-	MHD_run(metrics->server);
+	server->has_room = false;
+	MHD_run(server->daemon);
 }
 
-void vd_metrics_count_reload(struct vd_metrics *metrics, bool is_done)
+void vd_metrics_server_close(struct vd_metrics_server *server)
 {
-	if (metrics)
-		atomic_fetch_add_explicit(&metrics->reloads[is_done], 1, memory_order_relaxed);
-}
-
-void vd_metrics_close(struct vd_metrics *metrics)
-{
-	if (!metrics)
+	if (!server)
 		return;
-	MHD_stop_daemon(metrics->server); /* closes the socket as well */
-	free(metrics);
+	MHD_stop_daemon(server->daemon); /* closes the socket as well */
+	free(server);
 }

@@ -26,8 +26,7 @@ struct vd_daemon {
 	void *reload_argument;
 	struct vd_service *service;
 	struct vd_control *control; /* NULL: there is no control socket */
-
-	struct vd_metrics *metrics; /* NULL: none are shown */
+	struct vd_metrics *metrics;
 
 	/* its own */
 	struct vd_error error;

@@ -4,13 +4,15 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "engine/error.h"
+#include "tools/config/values.h"
 #include "tools/log/log.h"
 
 /* What the program itself has made of these lasts as long as it runs; the engine knows its own. */
-static const enum vd_key LASTING[] = {VD_KEY_FAULT_CAPTURE, VD_KEY_FOR, VD_KEY_STATS, VD_KEY_SUPERVISE, VD_KEY_METRICS,
-				      VD_KEY_USER, VD_KEY_SECCOMP, VD_KEY_SECCOMP_ALLOW, VD_KEY_CONTROL, VD_KEY_CONTROL_MODE};
+static const enum vd_key LASTING[] = {VD_KEY_FAULT_CAPTURE, VD_KEY_FOR, VD_KEY_STATS, VD_KEY_SUPERVISE, VD_KEY_USER,
+				      VD_KEY_SECCOMP, VD_KEY_SECCOMP_ALLOW, VD_KEY_CONTROL, VD_KEY_CONTROL_MODE};
 
 static void free_config(struct vd_config *config)
 {
@@ -85,23 +87,61 @@ int vd_source_open_log(const struct vd_settings *settings, struct vd_error *erro
 	return result ? result : vd_log_open(&options, error);
 }
 
-/* The log first, since that can be undone. */
-static int change(struct vd_source *source, const struct vd_settings *settings, struct vd_engine *engine, struct vd_engine *next,
-		  struct vd_error *error)
+static const char *metrics_address(const struct vd_settings *settings)
 {
+	const struct vd_setting *metrics = &settings->general[VD_KEY_METRICS];
+
+	return metrics->is_given && metrics->number ? metrics->text : NULL;
+}
+
+/* Written in the same way or not. */
+static bool is_same_address(const char *one, const char *other)
+{
+	struct sockaddr_storage addresses[2] = {0};
+
+	if (!one || !other)
+		return !one && !other;
+	return vd_value_address(one, &addresses[0]) && vd_value_address(other, &addresses[1]) &&
+	       !memcmp(&addresses[0], &addresses[1], sizeof addresses[0]);
+}
+
+int vd_source_listen(const struct vd_settings *settings, struct vd_metrics *metrics, struct vd_metrics_server **server,
+		     struct vd_error *error)
+{
+	int result = vd_metrics_listen(metrics, metrics_address(settings), server, error);
+
+	if (result)
+		vd_origin_prefix(error, &settings->general[VD_KEY_METRICS].origin, result);
+	return result;
+}
+
+/* First what can be undone: the log, and another server, which nobody has seen. */
+static int change(struct vd_source *source, const struct vd_settings *settings, struct vd_engine *engine, struct vd_engine *next,
+		  struct vd_metrics *metrics, struct vd_error *error)
+{
+	const struct vd_settings *before = &source->config->settings;
+	bool moves = !is_same_address(metrics_address(before), metrics_address(settings));
+	struct vd_metrics_server *server = NULL;
 	struct vd_error unheard;
 	int result = vd_source_open_log(settings, error);
 
 	if (result)
 		return result;
-	result = vd_engine_reload(engine, next, error);
-	if (result)
-		vd_source_open_log(&source->config->settings, &unheard);
+	if (moves)
+		result = vd_source_listen(settings, metrics, &server, error);
+	if (!result)
+		result = vd_engine_reload(engine, next, error);
+	if (result) {
+		vd_metrics_discard(server);
+		vd_source_open_log(before, &unheard);
+	} else if (moves) {
+		vd_metrics_move(metrics, server);
+	}
 	return result;
 }
 
-int vd_source_reload(struct vd_source *source, struct vd_engine *engine, void (*log)(void *log_argument, const char *line),
-		     struct vd_error *error)
+int vd_source_reload(struct vd_source *source, struct vd_engine *engine, struct vd_metrics *metrics,
+		     void (*log)(void *log_argument, const char *line), struct vd_error *error)
 {
 	struct vd_config *config;
 	struct vd_engine_options calls = {.log = log};
@@ -117,7 +157,7 @@ int vd_source_reload(struct vd_source *source, struct vd_engine *engine, void (*
 	if (!result)
 		result = vd_settings_engine(&config->settings, &calls, NULL, &next, error);
 	if (!result)
-		result = change(source, &config->settings, engine, next, error);
+		result = change(source, &config->settings, engine, next, metrics, error);
 	vd_engine_destroy(next);
 	if (result) {
 		free_config(config);

@@ -228,21 +228,22 @@ static int reload(void *argument, struct vd_error *error)
 {
 	struct run *run = argument;
 
-	return vd_source_reload(&run->source, run->daemon.engine, vd_log_take, error);
+	return vd_source_reload(&run->source, run->daemon.engine, run->daemon.metrics, vd_log_take, error);
 }
 
 /* What a running daemon is seen by. */
 static int open_doors(struct run *run)
 {
 	const struct vd_settings *settings = &run->source.config->settings;
-	const struct vd_setting *metrics = &settings->general[VD_KEY_METRICS];
+	struct vd_metrics_server *server;
 	int result = vd_daemon_control(&run->daemon, settings, run->source.config_path, &run->answers, &run->error);
 
-	if (!result && metrics->is_given && metrics->number) {
-		result = vd_metrics_open(&run->daemon.metrics, run->daemon.engine, metrics->text, &run->error);
-		if (result)
-			vd_origin_prefix(&run->error, &metrics->origin, result);
-	}
+	if (!result)
+		result = vd_metrics_create(&run->daemon.metrics, run->daemon.engine, &run->error);
+	if (!result)
+		result = vd_source_listen(settings, run->daemon.metrics, &server, &run->error);
+	if (!result)
+		vd_metrics_move(run->daemon.metrics, server);
 	if (result)
 		vd_daemon_say(NULL, run->error.text);
 	return result ? 1 : 0;
@@ -379,7 +380,7 @@ int verdict_run(int argc, char **argv)
 		is_supervisor = supervises(run);
 		result = is_supervisor ? prepare_to_supervise(run) : work(run);
 	}
-	vd_metrics_close(run->daemon.metrics);
+	vd_metrics_destroy(run->daemon.metrics);
 	vd_control_close(run->daemon.control); /* last: who takes over waits for that */
 	vd_engine_destroy(run->daemon.engine);
 	vd_culprits_close(run->culprits);

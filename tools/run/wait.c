@@ -112,7 +112,7 @@ static int timeout_ms(const struct waiting *waiting, uint64_t tick_ns)
 	uint64_t now = vd_clock_ns(), until = earlier(earlier(waiting->report_ns, waiting->end_ns), earlier(waiting->deadline_ns, tick_ns));
 	uint64_t left_ms = until > now ? (until - now) / 1000000u + 1 : 0;
 	int timeout = until == UINT64_MAX ? -1 : left_ms > TIMEOUT_MS_MAX ? TIMEOUT_MS_MAX : (int)left_ms;
-	int scrape = waiting->daemon->metrics ? vd_metrics_timeout_ms(waiting->daemon->metrics) : -1;
+	int scrape = vd_metrics_timeout_ms(waiting->daemon->metrics);
 
 	return scrape >= 0 && (timeout < 0 || scrape < timeout) ? scrape : timeout;
 }
@@ -184,7 +184,7 @@ static void begin(struct waiting *waiting)
 	add(waiting, vd_log_descriptor(), take_log);
 	add(waiting, daemon->privileges.asked, take_drop);
 	add(waiting, daemon->privileges.refusals[0], take_refused);
-	add(waiting, daemon->metrics ? vd_metrics_descriptor(daemon->metrics) : -1, take_scrape);
+	add(waiting, vd_metrics_descriptor(daemon->metrics), take_scrape);
 	add(waiting, daemon->service->supervisor, lose_supervisor);
 }
 
@@ -198,8 +198,7 @@ void vd_daemon_wait(struct vd_daemon *daemon, int signals)
 
 		start_control(&waiting);
 		poll(waiting.pollfds, waiting.count, timeout_ms(&waiting, tick_ns));
-		if (daemon->metrics)
-			vd_metrics_serve(daemon->metrics);
+		vd_metrics_serve(daemon->metrics);
 		for (unsigned i = 0; i < waiting.count && !waiting.has_ended; i++)
 			if (waiting.pollfds[i].revents)
 				waiting.takers[i](&waiting);
