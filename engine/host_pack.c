@@ -132,14 +132,13 @@ static bool do_verdicts_agree(const struct vd_chain *chain, const struct answer 
 
 static void take_bytes(struct vd_packet *packet, const struct vd_packet *now, const uint8_t *bytes)
 {
-	bool was_malformed = vd_packet_is_malformed(packet);
-
 	packet->length = now->length;
 	packet->wire_length = larger(now->wire_length, now->length);
 	memcpy((uint8_t *)packet + packet->data_offset, bytes + packet->data_offset, packet->length);
 	vd_packet_parse(packet, vd_packet_data(packet));
 	packet->skb_info &= now->skb_info | ~VD_SKB_CHECKSUM_NOT_READY; /* a function that verified it has made it */
-	packet->edited = !was_malformed && vd_packet_is_malformed(packet) ? 0 : now->edited; /* its checksums are nowhere */
+	/* else its checksums are nowhere, or cover what is not here */
+	packet->edited = vd_packet_is_malformed(packet) || vd_packet_is_truncated(packet) ? 0 : now->edited;
 	packet->edit_address_sum = now->edit_address_sum;
 	packet->edit_transport_sum = now->edit_transport_sum;
 }
