@@ -435,9 +435,11 @@ FUZZ_SOURCES := $(wildcard lib/packet/*.c) lib/nfq/message.c lib/nfq/status.c li
 	$(addprefix test/support/,bytes.c random.c model.c model_edit.c answer_oracle.c)
 FUZZ_SOURCES_fuzz_config := $(CONFIG_SOURCES) engine/error.c
 FUZZ_SOURCES_fuzz_request := tools/control/request.c tools/config/origin.c engine/error.c -ljansson
+FUZZ_SOURCES_fuzz_host := engine/host_pack.c test/support/mailbox.c
 
 build/fuzz/fuzz_config: $(CONFIG_SOURCES) $(wildcard tools/config/*.h)
 build/fuzz/fuzz_request: $(wildcard tools/control/request.[ch])
+build/fuzz/fuzz_host: $(FUZZ_SOURCES_fuzz_host) $(wildcard engine/*.h)
 build/fuzz/%: test/fuzz/%.c $(FUZZ_SOURCES) $(wildcard lib/*/*.h lib/include/*.h lib/include/verdict/*.h test/support/*.h)
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$@)

@@ -241,7 +241,7 @@ static void edit(struct mailbox *mailbox, unsigned index)
 		return;
 	bytes_fill_random(&mailbox->random, (uint8_t *)packet + packet->data_offset + packet->length, more);
 	packet->length = one_in(mailbox, 4) ? below(mailbox, packet->length + 1) : packet->length + more;
-	packet->wire_length = one_in(mailbox, 4) ? (uint32_t)bytes_random(&mailbox->random) : packet->length;
+	packet->wire_length = one_in(mailbox, 2) ? (uint32_t)bytes_random(&mailbox->random) >> below(mailbox, 32) : packet->length;
 	packet->edited = (uint8_t)below(mailbox, 8);
 	packet->edit_address_sum = bytes_random(&mailbox->random);
 	packet->edit_transport_sum = bytes_random(&mailbox->random);
@@ -376,7 +376,7 @@ static const char *packet_fault(const struct mailbox *mailbox, unsigned index)
 	if (memcmp(block->now + sizeof wanted, block->before + sizeof wanted, before->data_offset - sizeof wanted) ||
 	    memcmp(block->now + data_end, block->before + data_end, block->size - data_end))
 		return "bytes were written that are not the packet's";
-	return verdict_fault(mailbox, vd_slot_of(packet));
+	return verdict_fault(mailbox, said);
 }
 
 /* Each function had what the one before it had left, said one thing of each, and said no more than it may. */
