@@ -1,64 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The control socket, both sides in one process: what a request may be; replies with descriptors; handlers that take their time;
- * clients that do nothing, do not read, or are too many; sources; whose a socket is; and what a client says when it goes wrong.
+ * clients that do nothing, do not read, or are too many; whose a socket is; and what a client says when it goes wrong.
  */
-#include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdatomic.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-#include "tools/control/client.h"
-#include "tools/control/control.h"
+#include "test/support/control.h"
 #include "tools/control/request.h"
 
-#define PATIENCE_MS 60000
-
-static char directory[] = "/tmp/verdict-control-XXXXXX";
-static char path[64];
-static struct vd_control *control;
-static struct vd_error error;
-static atomic_uint ended, pumped, slept;
-static _Atomic uint64_t dropped;
-static char logged[1024];
-
-static void remember_log(void *argument, const char *line)
-{
-	(void)argument;
-	snprintf(logged + strlen(logged), sizeof logged - strlen(logged), "%s\n", line);
-}
-
-static void pause_ms(unsigned ms)
-{
-	nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
-}
+static atomic_uint slept;
 
 /* ---- handlers ---- */
-
-static int answer_echo(void *argument, const json_t *request, struct vd_control_reply *reply, struct vd_error *why)
-{
-	(void)argument;
-	(void)why;
-	assert_int_equal(reply->peer->pid, getpid());
-	assert_int_equal(reply->peer->uid, getuid());
-	json_object_set(reply->members, "text", json_object_get(request, "text"));
-	vd_control_say(reply, "echoed");
-	return 0;
-}
 
 static int answer_refuse(void *argument, const json_t *request, struct vd_control_reply *reply, struct vd_error *why)
 {
@@ -113,166 +68,15 @@ static int answer_sleep(void *argument, const json_t *request, struct vd_control
 	return 0;
 }
 
-static bool pump(void *argument, struct vd_control_stream *stream)
-{
-	unsigned number = atomic_fetch_add(&pumped, 1);
-	char text[1001];
-
-	memset(text, 'y', 1000);
-	text[1000] = '\0';
-	vd_control_write_json(stream, json_pack("{s:b, s:i, s:s}", "ok", 1, "number", (int)number, "text", text));
-	atomic_store(&dropped, vd_control_dropped(stream));
-	return !argument || number < 4;
-}
-
-static void end(void *argument)
-{
-	(void)argument;
-	atomic_fetch_add(&ended, 1);
-}
-
-/* With an argument it ends by itself, after 5 lines. */
-static int answer_subscribe(void *argument, const json_t *request, struct vd_control_reply *reply, struct vd_error *why)
-{
-	struct vd_control_source source = {1, pump, end, argument};
-
-	(void)request;
-	if (vd_control_subscribe(reply, &source)) {
-		snprintf(why->text, sizeof why->text, "again?");
-		return -EBUSY;
-	}
-	return 0;
-}
-
-/* Bytes instead of lines: a 'b' each time, and an 'e' when it was told to end. */
-static atomic_uint finished;
-
-static bool pump_bytes(void *argument, struct vd_control_stream *stream)
-{
-	(void)argument;
-	atomic_fetch_add(&pumped, 1);
-	return !vd_control_write(stream, finished ? "e" : "b", 1) || !finished;
-}
-
-static void finish(void *argument)
-{
-	(void)argument;
-	atomic_fetch_add(&finished, 1);
-}
-
-static int answer_bytes(void *argument, const json_t *request, struct vd_control_reply *reply, struct vd_error *why)
-{
-	struct vd_control_source source = {.interval_ms = 1, .pump = pump_bytes, .end = end, .finish = finish};
-
-	(void)argument;
-	(void)request;
-	(void)why;
-	return vd_control_subscribe(reply, &source);
-}
-
-/* ---- what the tests share ---- */
-
 static void serve(const struct vd_control_limits *limits)
 {
-	static int some;
-
-	ended = pumped = slept = finished = 0;
-	dropped = 0;
-	*logged = '\0';
-	if (vd_control_open(&control, path, 0600, &error))
-		fail_msg("%s", error.text);
-	vd_control_log_to(control, remember_log, NULL);
-	if (limits)
-		vd_control_limit(control, limits);
-	vd_control_add(control, "echo", answer_echo, NULL);
+	slept = 0;
+	open_server(limits);
 	vd_control_add(control, "refuse", answer_refuse, NULL);
 	vd_control_add(control, "large", answer_large, NULL);
 	vd_control_add(control, "descriptors", answer_descriptors, NULL);
 	vd_control_add(control, "sleep", answer_sleep, NULL);
-	vd_control_add(control, "subscribe", answer_subscribe, NULL);
-	vd_control_add(control, "five", answer_subscribe, &some);
-	vd_control_add(control, "bytes", answer_bytes, NULL);
-	assert_int_equal(vd_control_start(control, &error), 0);
-}
-
-static void stop(void)
-{
-	struct stat status;
-
-	vd_control_close(control);
-	control = NULL;
-	assert_int_equal(lstat(path, &status), -1);
-}
-
-static int set_up(void **state)
-{
-	(void)state;
-	if (!mkdtemp(directory))
-		return -1;
-	snprintf(path, sizeof path, "%s/c.sock", directory);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	return rmdir(directory); /* nothing is left in it */
-}
-
-/* A test that failed leaves nothing to the next one. */
-static int clean_up(void **state)
-{
-	(void)state;
-	vd_control_close(control);
-	control = NULL;
-	unlink(path);
-	return 0;
-}
-
-static void dial(struct vd_client *client)
-{
-	if (vd_client_connect(client, path, PATIENCE_MS, &error))
-		fail_msg("%s", error.text);
-}
-
-static void put(const struct vd_client *client, const char *bytes, size_t length)
-{
-	while (length) {
-		ssize_t sent = send(client->socket, bytes, length, MSG_NOSIGNAL);
-
-		if (sent < 0 && errno == EAGAIN) {
-			poll(&(struct pollfd){.fd = client->socket, .events = POLLOUT}, 1, PATIENCE_MS);
-			continue;
-		}
-		assert_true(sent > 0);
-		bytes += sent;
-		length -= (size_t)sent;
-	}
-}
-
-static void say(const struct vd_client *client, const char *text)
-{
-	put(client, text, strlen(text));
-}
-
-static json_t *get(struct vd_client *client)
-{
-	json_t *reply;
-
-	if (vd_client_receive(client, PATIENCE_MS, &reply, &error))
-		fail_msg("%s", error.text);
-	return reply;
-}
-
-/* Asks with a number, and wants it back. */
-static void echo(struct vd_client *client, int number)
-{
-	json_t *reply;
-
-	if (vd_client_call(client, json_pack("{s:s, s:i}", "command", "echo", "text", number), PATIENCE_MS, &reply, &error))
-		fail_msg("%s", error.text);
-	assert_int_equal(json_integer_value(json_object_get(reply, "text")), number);
-	json_decref(reply);
+	start_server();
 }
 
 static unsigned open_descriptors(void)
@@ -282,18 +86,6 @@ static unsigned open_descriptors(void)
 	for (int i = 0; i < 1024; i++)
 		count += fcntl(i, F_GETFD) >= 0;
 	return count;
-}
-
-static void wait_until_hung_up(struct vd_client *client)
-{
-	char bytes[4096];
-	ssize_t received;
-
-	do {
-		poll(&(struct pollfd){.fd = client->socket, .events = POLLIN}, 1, PATIENCE_MS);
-		received = recv(client->socket, bytes, sizeof bytes, MSG_DONTWAIT);
-	} while (received > 0);
-	assert_true(!received || errno == ECONNRESET);
 }
 
 /* ---- requests ---- */
@@ -373,8 +165,7 @@ static void answers(void **state)
 	for (int i = 0; i < 100; i++)
 		echo(&client, i);
 	assert_int_equal(vd_client_call(&client, json_pack("{s:s}", "command", "nothing"), PATIENCE_MS, &reply, &error), -EREMOTEIO);
-	assert_string_equal(error.text,
-			    "there is no command 'nothing', only echo, refuse, large, descriptors, sleep, subscribe, five, bytes");
+	assert_string_equal(error.text, "there is no command 'nothing', only echo, refuse, large, descriptors, sleep");
 	assert_int_equal(vd_client_call(&client, json_pack("{s:s}", "command", "refuse"), PATIENCE_MS, &reply, &error), -EREMOTEIO);
 	assert_string_equal(error.text, "not today");
 	assert_int_equal(client.descriptor_count, 0);
@@ -592,102 +383,6 @@ static void a_line_that_is_too_long_ends_it(void **state)
 	stop();
 }
 
-/* ---- sources ---- */
-
-static void sources_are_pumped(void **state)
-{
-	struct vd_client client;
-	json_t *reply;
-
-	(void)state;
-	serve(NULL);
-	dial(&client);
-	assert_int_equal(vd_client_call(&client, json_pack("{s:s}", "command", "five"), PATIENCE_MS, &reply, &error), 0);
-	json_decref(reply);
-	for (int i = 0; i < 5; i++) {
-		reply = get(&client);
-		assert_int_equal(json_integer_value(json_object_get(reply, "number")), i);
-		json_decref(reply);
-	}
-	assert_int_equal(vd_client_receive(&client, PATIENCE_MS, &reply, &error), -EPIPE); /* that was all */
-	vd_client_close(&client);
-	stop();
-	assert_int_equal(atomic_load(&ended), 1);
-	assert_int_equal(atomic_load(&pumped), 5);
-}
-
-/* Requests are answered in between; one source a client. */
-static void sources_and_requests(void **state)
-{
-	struct vd_client client;
-	int last = -1;
-	bool is_refused = false;
-	json_t *reply;
-
-	(void)state;
-	serve(NULL);
-	dial(&client);
-	say(&client, "{\"command\":\"subscribe\"}\n");
-	for (int seen = 0; seen < 20 || !is_refused;) {
-		int result = vd_client_receive(&client, PATIENCE_MS, &reply, &error);
-
-		if (++seen == 5)
-			say(&client, "{\"command\":\"subscribe\"}\n");
-		if (result == -EREMOTEIO) {
-			assert_string_equal(error.text, "again?");
-			is_refused = true;
-			continue;
-		}
-		assert_int_equal(result, 0);
-		if (json_object_get(reply, "number")) {
-			assert_int_equal(json_integer_value(json_object_get(reply, "number")), last + 1);
-			last++;
-		}
-		json_decref(reply);
-	}
-	vd_client_close(&client);
-	stop();
-	assert_int_equal(atomic_load(&ended), 1);
-}
-
-/* Lines for which there is no room are dropped and counted, none is cut; nobody waits. */
-static void a_slow_reader_misses_lines(void **state)
-{
-	struct vd_control_limits limits = VD_CONTROL_LIMITS;
-	struct vd_client client, other;
-	int last = -1, gaps = 0;
-	json_t *reply;
-
-	(void)state;
-	limits.output = 20000;
-	serve(&limits);
-	dial(&client);
-	dial(&other);
-	say(&client, "{\"command\":\"subscribe\"}\n");
-	json_decref(get(&client));
-	for (unsigned tries = 0; !atomic_load(&dropped); tries++) {
-		assert_true(tries < 30000);
-		echo(&other, 1);
-		pause_ms(1);
-	}
-	pause_ms(20);
-	for (int i = 0; i < 1000 || !gaps; i++) {
-		int number;
-
-		reply = get(&client);
-		number = (int)json_integer_value(json_object_get(reply, "number"));
-		assert_true(number > last);
-		gaps += number > last + 1;
-		assert_int_equal(json_string_length(json_object_get(reply, "text")), 1000);
-		last = number;
-		json_decref(reply);
-	}
-	vd_client_close(&client);
-	vd_client_close(&other);
-	stop();
-	assert_int_equal(atomic_load(&ended), 1);
-}
-
 /* ---- whose it is ---- */
 
 static void a_socket_has_one_owner(void **state)
@@ -818,87 +513,6 @@ static void one_of_many_gets_it(void **state)
 	pthread_barrier_destroy(&gate);
 }
 
-/* All that is left to read: so many bytes of which only the last one is an end. */
-static size_t read_to_the_end(struct vd_client *client)
-{
-	size_t count = client->length;
-	bool has_end = false;
-
-	for (size_t i = 0; i < client->length; i++)
-		assert_int_equal(client->bytes[i], 'b');
-	for (;;) {
-		char bytes[4096];
-		ssize_t received = recv(client->socket, bytes, sizeof bytes, MSG_DONTWAIT);
-
-		if (received < 0) {
-			assert_int_equal(errno, EAGAIN);
-			assert_int_equal(poll(&(struct pollfd){.fd = client->socket, .events = POLLIN}, 1, PATIENCE_MS), 1);
-			continue;
-		}
-		if (!received)
-			break;
-		for (ssize_t i = 0; i < received; i++) {
-			assert_false(has_end);
-			has_end = bytes[i] == 'e';
-			assert_true(has_end || bytes[i] == 'b');
-		}
-		count += (size_t)received;
-	}
-	assert_true(has_end);
-	return count;
-}
-
-/* What is sent behind such a request is never answered, and to close one's direction is to ask for the end. */
-static void bytes_have_an_end(void **state)
-{
-	struct vd_client client;
-
-	(void)state;
-	for (int by_close = 0; by_close < 2; by_close++) {
-		serve(NULL);
-		dial(&client);
-		say(&client, "{\"command\":\"bytes\"}\nnonsense\n{\"command\":\"echo\",\"text\":1}\n");
-		json_decref(get(&client));
-		say(&client, "{\"command\":\"bytes\"}\n\n\n");
-		while (pumped < 10)
-			pause_ms(1);
-		say(&client, "more nonsense");
-		while (pumped < 20)
-			pause_ms(1);
-		assert_int_equal(finished, 0);
-		if (by_close)
-			stop();
-		else
-			shutdown(client.socket, SHUT_WR);
-		assert_true(read_to_the_end(&client) > 20);
-		assert_int_equal(finished, 1);
-		vd_client_close(&client);
-		if (!by_close)
-			stop();
-		assert_int_equal(ended, 1);
-	}
-}
-
-/* Who goes, goes: nothing is sent behind it, and the source is told. */
-static void bytes_for_nobody(void **state)
-{
-	struct vd_client client;
-
-	(void)state;
-	serve(NULL);
-	dial(&client);
-	say(&client, "{\"command\":\"bytes\"}\n");
-	json_decref(get(&client));
-	vd_client_close(&client);
-	while (!ended)
-		pause_ms(1);
-	dial(&client);
-	echo(&client, 3);
-	vd_client_close(&client);
-	stop();
-	assert_int_equal(ended, 1);
-}
-
 /* ---- what a client says ---- */
 
 static void clients_say_what_is_wrong(void **state)
@@ -945,11 +559,6 @@ int main(void)
 		cmocka_unit_test_teardown(who_does_not_read_is_thrown_out, clean_up),
 		cmocka_unit_test_teardown(too_many_are_refused, clean_up),
 		cmocka_unit_test_teardown(a_line_that_is_too_long_ends_it, clean_up),
-		cmocka_unit_test_teardown(sources_are_pumped, clean_up),
-		cmocka_unit_test_teardown(sources_and_requests, clean_up),
-		cmocka_unit_test_teardown(a_slow_reader_misses_lines, clean_up),
-		cmocka_unit_test_teardown(bytes_have_an_end, clean_up),
-		cmocka_unit_test_teardown(bytes_for_nobody, clean_up),
 		cmocka_unit_test_teardown(a_socket_has_one_owner, clean_up),
 		cmocka_unit_test_teardown(what_is_left_is_replaced, clean_up),
 		cmocka_unit_test_teardown(what_is_no_socket_stays, clean_up),
