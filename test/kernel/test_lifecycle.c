@@ -27,38 +27,7 @@
 
 #include <linux/capability.h>
 
-#include "test/support/load.h"
-#include "test/support/net.h"
-#include "test/support/traffic.h"
-
-#define QUEUE 3
-#define PORT 7000
-#define FLOWS 64 /* as many as queues: flow i goes to queue i */
-#define SEQUENCE_MAX 100000
-#define MANY 64 /* queues */
-
-static struct vd_net net;
-
-/* Ports PORT + i to queues QUEUE + i, in near's INPUT. */
-static void set_up(unsigned queues)
-{
-	vd_net_setup(&net);
-	for (unsigned i = 0; i < queues; i++)
-		vd_net_command("iptables-legacy -A INPUT -p udp --dport %u -m comment --comment queued -j NFQUEUE --queue-num %u",
-			       PORT + i, QUEUE + i);
-}
-
-static int tear_down(void **state)
-{
-	load_gate_open();
-	return vd_net_teardown_any(state);
-}
-
-static struct load_sender far_sender(unsigned ports, uint64_t count)
-{
-	return (struct load_sender){.where = net.far, .address = VD_NET_NEAR_V4, .port = PORT, .ports = ports, .flows = FLOWS,
-				    .burst = 8, .length = 64, .count = count};
-}
+#include "test/support/life.h"
 
 /* Everything read was answered, and everything answered is what arrived. */
 static void audit(const struct load_engine *engine, struct load_tally arrived)
@@ -88,15 +57,15 @@ static void leaves_anothers_queue_alone(void **state)
 	char portid[64], process[64];
 
 	(void)state;
-	set_up(1);
-	sender = far_sender(1, UINT32_MAX);
+	life_set_up(1);
+	sender = life_far_sender(1, UINT32_MAX);
 	sender.pause_us = 200;
-	receiver = load_receiver_start(TRAFFIC_HERE, AF_INET, PORT, 1, FLOWS, SEQUENCE_MAX);
+	receiver = load_receiver_start(TRAFFIC_HERE, AF_INET, LIFE_PORT, 1, LIFE_FLOWS, LIFE_SEQUENCE_MAX);
 	options.fault_verdict = VD_ACCEPT;
-	load_engine_create(&first, &options, NULL, QUEUE, 1);
+	load_engine_create(&first, &options, NULL, LIFE_QUEUE, 1);
 	load_engine_start(&first);
-	assert_true(load_queue(QUEUE, &status));
-	snprintf(portid, sizeof portid, "queue %u is owned by portid %u (", QUEUE, status.portid);
+	assert_true(load_queue(LIFE_QUEUE, &status));
+	snprintf(portid, sizeof portid, "queue %u is owned by portid %u (", LIFE_QUEUE, status.portid);
 	snprintf(process, sizeof process, "test_lifecycle, pid %d)", (int)getpid());
 	load_sender_open(&sender);
 	load_sender_start(&sender);
@@ -105,7 +74,7 @@ static void leaves_anothers_queue_alone(void **state)
 	for (unsigned before = 0; before < 2; before++) {
 		struct vd_queue_stats stats;
 
-		load_engine_create(&second, &options, NULL, QUEUE - before, 1 + 2 * before);
+		load_engine_create(&second, &options, NULL, LIFE_QUEUE - before, 1 + 2 * before);
 		assert_int_equal(vd_engine_run(second.engine, &second.error), -EPERM);
 		if (!strstr(second.error.text, portid) || !strstr(second.error.text, process))
 			fail_msg("the error does not name the owner %s%s: %s", portid, process, second.error.text);
@@ -131,7 +100,7 @@ static int refuse_when_ready(void *argument)
 {
 	struct vd_nfq_status status;
 
-	*(unsigned *)argument += load_queue(QUEUE, &status) ? 1 : 100;
+	*(unsigned *)argument += load_queue(LIFE_QUEUE, &status) ? 1 : 100;
 	return -EACCES;
 }
 
@@ -142,10 +111,10 @@ static void asks_before_the_first_packet(void **state)
 	unsigned asked = 0;
 
 	(void)state;
-	set_up(1);
+	life_set_up(1);
 	options.ready = refuse_when_ready;
 	options.ready_argument = &asked;
-	load_engine_create(&engine, &options, NULL, QUEUE, 1);
+	load_engine_create(&engine, &options, NULL, LIFE_QUEUE, 1);
 	assert_int_equal(vd_engine_run(engine.engine, &engine.error), -EACCES);
 	assert_int_equal(asked, 1);
 	assert_int_equal(load_queues_bound(), 0);
@@ -158,8 +127,8 @@ static void refuses_a_queue_twice(void **state)
 	struct load_engine engine;
 
 	(void)state;
-	load_engine_create(&engine, &options, NULL, QUEUE, 1);
-	assert_int_equal(vd_engine_add_queue(engine.engine, QUEUE, &engine.error), -EEXIST);
+	load_engine_create(&engine, &options, NULL, LIFE_QUEUE, 1);
+	assert_int_equal(vd_engine_add_queue(engine.engine, LIFE_QUEUE, &engine.error), -EEXIST);
 	assert_string_equal(engine.error.text, "queue 3 is given twice");
 	assert_int_equal(vd_engine_add_queue(engine.engine, 65536, &engine.error), -EINVAL);
 	load_engine_destroy(&engine);
@@ -187,7 +156,7 @@ static void says_that_it_needs_the_capability(void **state)
 	pid_t child;
 
 	(void)state;
-	set_up(1);
+	life_set_up(1);
 	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
 	child = fork();
 	assert_true(child >= 0);
@@ -196,7 +165,7 @@ static void says_that_it_needs_the_capability(void **state)
 		int result;
 
 		drop_capability();
-		load_engine_create(&engine, &options, NULL, QUEUE, 1);
+		load_engine_create(&engine, &options, NULL, LIFE_QUEUE, 1);
 		result = vd_engine_run(engine.engine, &engine.error);
 		(void)!write(pipes[1], engine.error.text, strlen(engine.error.text));
 		load_engine_destroy(&engine);
@@ -223,21 +192,21 @@ static void reads_queues_of_another_namespace(void **state)
 	char path[64];
 
 	(void)state;
-	set_up(1);
-	sender = far_sender(1, 1000);
-	snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)getpid(), net.near);
+	life_set_up(1);
+	sender = life_far_sender(1, 1000);
+	snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)getpid(), life_net.near);
 	options.netns = path;
-	load_engine_create(&engine, &options, NULL, QUEUE, 1);
+	load_engine_create(&engine, &options, NULL, LIFE_QUEUE, 1);
 	strcpy(path, "overwritten"); /* it has its own copy */
-	vd_net_enter_far(&net);
+	vd_net_enter_far(&life_net);
 	load_engine_launch(&engine);
-	vd_net_enter_near(&net);
+	vd_net_enter_near(&life_net);
 	load_engine_await(&engine);
-	vd_net_enter_far(&net);
+	vd_net_enter_far(&life_net);
 	assert_int_equal(load_queues_bound(), 0);
-	vd_net_enter_near(&net);
+	vd_net_enter_near(&life_net);
 
-	receiver = load_receiver_start(TRAFFIC_HERE, AF_INET, PORT, 1, FLOWS, SEQUENCE_MAX);
+	receiver = load_receiver_start(TRAFFIC_HERE, AF_INET, LIFE_PORT, 1, LIFE_FLOWS, LIFE_SEQUENCE_MAX);
 	load_sender_open(&sender);
 	load_sender_send(&sender);
 	assert_int_equal(load_receiver_wait(receiver, 1000, 2000), 1000);
@@ -288,7 +257,7 @@ static void close_here(void *shared)
 /* Its socket knows the way to far0, which only near has; its thread is elsewhere. */
 static enum vd_verdict ask_for_a_route(struct vd_packet *packet, void *state)
 {
-	struct sockaddr_in far = {.sin_family = AF_INET, .sin_port = htons(PORT)};
+	struct sockaddr_in far = {.sin_family = AF_INET, .sin_port = htons(LIFE_PORT)};
 
 	(void)packet;
 	(void)state;
@@ -318,16 +287,16 @@ static void functions_open_where_the_queues_are(void **state)
 	char path[64];
 
 	(void)state;
-	set_up(1);
-	sender = far_sender(1, 1);
-	snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)getpid(), net.near);
+	life_set_up(1);
+	sender = life_far_sender(1, 1);
+	snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)getpid(), life_net.near);
 	at_open = (struct seen_at_open){.socket = -1};
 	options.netns = path;
 	options.workers = 2;
-	load_engine_create(&engine, &options, &OPENS_HERE, QUEUE, 1);
+	load_engine_create(&engine, &options, &OPENS_HERE, LIFE_QUEUE, 1);
 	assert_int_equal(unshare(CLONE_NEWNET), 0);
 	load_engine_launch(&engine);
-	vd_net_enter_near(&net);
+	vd_net_enter_near(&life_net);
 	load_engine_await(&engine);
 	load_sender_open(&sender);
 	load_sender_send(&sender);
@@ -358,12 +327,12 @@ static void a_function_that_does_not_open_there_says_so(void **state)
 	char path[64];
 
 	(void)state;
-	set_up(1);
-	snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)getpid(), net.near);
+	life_set_up(1);
+	snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)getpid(), life_net.near);
 	options.netns = path;
 	function.open = refuse_to_open;
-	vd_net_enter_far(&net);
-	load_engine_create(&engine, &options, &function, QUEUE, 1);
+	vd_net_enter_far(&life_net);
+	load_engine_create(&engine, &options, &function, LIFE_QUEUE, 1);
 	assert_int_equal(vd_engine_run(engine.engine, &engine.error), -EINVAL);
 	assert_string_equal(engine.error.text, "function opens-here: not here");
 	assert_true(sees(VD_NET_FAR_DEVICE));
@@ -375,13 +344,13 @@ static void says_that_there_is_no_such_namespace(void **state)
 	static const char *const wrong[] = {"no-such-namespace", "/no/such/file", "/dev/null", ""};
 
 	(void)state;
-	set_up(1);
+	life_set_up(1);
 	for (unsigned i = 0; i < sizeof wrong / sizeof *wrong; i++) {
 		struct vd_engine_options options = VD_ENGINE_OPTIONS_INIT;
 		struct load_engine engine;
 
 		options.netns = wrong[i];
-		load_engine_create(&engine, &options, NULL, QUEUE, 1);
+		load_engine_create(&engine, &options, NULL, LIFE_QUEUE, 1);
 		assert_true(vd_engine_run(engine.engine, &engine.error) < 0);
 		if (!strstr(engine.error.text, "namespace"))
 			fail_msg("'%s': %s", wrong[i], engine.error.text);
@@ -397,11 +366,11 @@ static void stops_before_it_runs(void **state)
 	struct vd_engine_options options = VD_ENGINE_OPTIONS_INIT;
 
 	(void)state;
-	set_up(1);
+	life_set_up(1);
 	for (unsigned queues = 1; queues <= 2; queues++) {
 		struct load_engine engine;
 
-		load_engine_create(&engine, &options, NULL, QUEUE, queues);
+		load_engine_create(&engine, &options, NULL, LIFE_QUEUE, queues);
 		vd_engine_stop(engine.engine);
 		vd_engine_stop(engine.engine);
 		load_engine_launch(&engine);
@@ -436,9 +405,9 @@ static void stops_from_a_signal_handler(void **state)
 	struct load_sender sender;
 
 	(void)state;
-	set_up(1);
-	receiver = load_receiver_start(TRAFFIC_HERE, AF_INET, PORT, 1, FLOWS, SEQUENCE_MAX);
-	sender = far_sender(1, UINT32_MAX);
+	life_set_up(1);
+	receiver = load_receiver_start(TRAFFIC_HERE, AF_INET, LIFE_PORT, 1, LIFE_FLOWS, LIFE_SEQUENCE_MAX);
+	sender = life_far_sender(1, UINT32_MAX);
 	sender.pause_us = 100;
 	load_sender_open(&sender);
 	load_sender_start(&sender);
@@ -450,7 +419,7 @@ static void stops_from_a_signal_handler(void **state)
 		timer_t timer;
 
 		event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
-		load_engine_create(&engine, &options, NULL, QUEUE, 1 + i % 3);
+		load_engine_create(&engine, &options, NULL, LIFE_QUEUE, 1 + i % 3);
 		in_signal_handler = engine.engine;
 		atomic_store(&signals, 0);
 		assert_int_equal(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
@@ -480,9 +449,9 @@ static void stops_under_load(void **state)
 	unsigned seed = 1;
 
 	(void)state;
-	set_up(3);
-	receiver = load_receiver_start(TRAFFIC_HERE, AF_INET, PORT, 3, FLOWS, SEQUENCE_MAX);
-	sender = far_sender(3, UINT32_MAX);
+	life_set_up(3);
+	receiver = load_receiver_start(TRAFFIC_HERE, AF_INET, LIFE_PORT, 3, LIFE_FLOWS, LIFE_SEQUENCE_MAX);
+	sender = life_far_sender(3, UINT32_MAX);
 	sender.pause_us = 50;
 	load_sender_open(&sender);
 	load_sender_start(&sender);
@@ -494,7 +463,7 @@ static void stops_under_load(void **state)
 		options.workers = 1 + i % 4;
 		options.writers = i / 4 % 3;
 		options.fault_verdict = i < 25 ? VD_DROP : VD_ACCEPT;
-		load_engine_create(&engine, &options, NULL, QUEUE, 1 + i % 3);
+		load_engine_create(&engine, &options, NULL, LIFE_QUEUE, 1 + i % 3);
 		load_engine_launch(&engine);
 		if (i % 10) /* else at once, maybe before it runs */
 			load_engine_await(&engine);
@@ -537,9 +506,9 @@ static void stops_by_itself_after_so_many_packets(void **state)
 	uint64_t accepted = 0;
 
 	(void)state;
-	set_up(4);
-	receiver = load_receiver_start(TRAFFIC_HERE, AF_INET, PORT, 4, FLOWS, SEQUENCE_MAX);
-	sender = far_sender(4, UINT32_MAX);
+	life_set_up(4);
+	receiver = load_receiver_start(TRAFFIC_HERE, AF_INET, LIFE_PORT, 4, LIFE_FLOWS, LIFE_SEQUENCE_MAX);
+	sender = life_far_sender(4, UINT32_MAX);
 	sender.pause_us = 20;
 	load_sender_open(&sender);
 	load_sender_start(&sender);
@@ -552,7 +521,7 @@ static void stops_by_itself_after_so_many_packets(void **state)
 		options.writers = i % 3 == 2 ? 2 : 0;
 		options.batch_delay_us = i % 5 == 4 ? 2000 : 0;
 		options.packets_max = counts[i / 16];
-		load_engine_create(&engine, &options, NULL, QUEUE, 1 + i / 4 % 4);
+		load_engine_create(&engine, &options, NULL, LIFE_QUEUE, 1 + i / 4 % 4);
 		load_engine_launch(&engine);
 		if (!load_engine_join(&engine, 5000))
 			fail_msg("%u workers, %u queues: does not end after %u packets", options.workers, 1 + i / 4 % 4,
@@ -577,38 +546,38 @@ static void reads_many_queues(void **state)
 	static const unsigned shapes[][2] = {{1, 0}, {2, 0}, {4, 0}, {2, 2}};
 
 	(void)state;
-	set_up(MANY);
+	life_set_up(LIFE_MANY);
 	for (unsigned i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-		static struct vd_queue_stats stats[MANY];
+		static struct vd_queue_stats stats[LIFE_MANY];
 		struct vd_engine_options options = VD_ENGINE_OPTIONS_INIT;
-		struct load_receiver *receiver = load_receiver_start(TRAFFIC_HERE, AF_INET, PORT, MANY, FLOWS, SEQUENCE_MAX);
-		struct load_sender sender = far_sender(MANY, 1);
+		struct load_receiver *receiver = load_receiver_start(TRAFFIC_HERE, AF_INET, LIFE_PORT, LIFE_MANY, LIFE_FLOWS, LIFE_SEQUENCE_MAX);
+		struct load_sender sender = life_far_sender(LIFE_MANY, 1);
 		struct load_engine engine;
 		enum { ALONE = 640 };
 
 		options.workers = shapes[i][0];
 		options.writers = shapes[i][1];
-		load_engine_create(&engine, &options, NULL, QUEUE, MANY);
+		load_engine_create(&engine, &options, NULL, LIFE_QUEUE, LIFE_MANY);
 		load_engine_start(&engine);
-		assert_int_equal(load_queues_bound(), MANY);
+		assert_int_equal(load_queues_bound(), LIFE_MANY);
 		sender.burst = 1;
 		load_sender_open(&sender);
 		/* each call begins with flow 0, so the burst decides how many queues get one */
 		for (unsigned n = 1; n <= ALONE; n++) {
-			sender.count = 1 + n % MANY;
+			sender.count = 1 + n % LIFE_MANY;
 			load_sender_send(&sender);
 			if (load_receiver_wait(receiver, sender.sent, 1000) != sender.sent)
 				fail_msg("%u workers, %u writers: a packet is not answered", options.workers, options.writers);
 		}
-		sender.count = (uint64_t)MANY * 500;
+		sender.count = (uint64_t)LIFE_MANY * 500;
 		load_sender_send(&sender);
 		load_receiver_wait(receiver, sender.sent, 5000);
 		vd_engine_stop(engine.engine);
 		assert_true(load_engine_join(&engine, 5000));
 		audit(&engine, load_receiver_stop(receiver));
-		assert_int_equal(vd_engine_queue_stats(engine.engine, stats, MANY), MANY);
-		for (unsigned queue = 0; queue < MANY; queue++) {
-			assert_int_equal(stats[queue].queue, QUEUE + queue);
+		assert_int_equal(vd_engine_queue_stats(engine.engine, stats, LIFE_MANY), LIFE_MANY);
+		for (unsigned queue = 0; queue < LIFE_MANY; queue++) {
+			assert_int_equal(stats[queue].queue, LIFE_QUEUE + queue);
 			assert_true(stats[queue].received >= 500);
 		}
 		load_engine_destroy(&engine);
@@ -616,164 +585,22 @@ static void reads_many_queues(void **state)
 	}
 }
 
-/* ---- what it costs ---- */
-
-static void costs_nothing_while_idle(void **state)
-{
-	static const unsigned queues[] = {1, MANY};
-
-	(void)state;
-	set_up(1);
-	for (unsigned i = 0; i < 2; i++) {
-		struct vd_engine_options options = VD_ENGINE_OPTIONS_INIT;
-		struct load_receiver *receiver = load_receiver_start(TRAFFIC_HERE, AF_INET, PORT, 1, FLOWS, SEQUENCE_MAX);
-		struct load_sender sender = far_sender(1, 1000);
-		struct load_engine engine;
-		uint64_t before, used;
-
-		options.writers = i; /* they sleep as well */
-		load_engine_create(&engine, &options, NULL, QUEUE, queues[i]);
-		load_engine_start(&engine);
-		load_sender_open(&sender);
-		load_sender_send(&sender); /* not only before the first packet */
-		load_receiver_wait(receiver, 1000, 2000);
-		load_receiver_stop(receiver);
-		load_sender_close(&sender);
-		traffic_sleep_ms(100);
-
-		before = load_cpu_us();
-		traffic_sleep_ms(2000);
-		used = load_cpu_us() - before;
-		print_message("  %u queues: %.3f %% of a CPU\n", queues[i], (double)used / 20000);
-		assert_in_range(used, 0, 10000); /* 0.5 %: the machine's noise; it should be none at all */
-		vd_engine_stop(engine.engine);
-		assert_true(load_engine_join(&engine, 2000));
-		load_engine_destroy(&engine);
-	}
-}
-
-static unsigned rss_kb(void)
-{
-	unsigned kb = 0;
-	char line[128];
-	FILE *file = fopen("/proc/self/status", "re");
-
-	assert_non_null(file);
-	while (fgets(line, sizeof line, file))
-		if (sscanf(line, "VmRSS: %u", &kb) == 1)
-			break;
-	fclose(file);
-	return kb;
-}
-
-/* True: so many packets were read before both workers came to the gate. */
-static bool try_to_fill_slots(const struct load_engine *engine)
-{
-	bool is_full;
-	struct load_sender sender = {.where = net.near, .address = VD_NET_NEAR_V4, .port = PORT, .flows = FLOWS, .burst = 1,
-				     .length = 60000, .count = 1};
-
-	/* a reader holds the first packet, which it decides on the spot; by some of those that pile up it learns to take many */
-	load_gate_close();
-	load_sender_open(&sender);
-	load_sender_send(&sender);
-	load_gate_wait(1, 200);
-	sender.count = 520;
-	load_sender_send(&sender);
-	load_gate_pass(30);
-	load_gate_wait(2, 200);
-	traffic_sleep_ms(100);
-	is_full = load_engine_stats(engine).in_flight > 300;
-	load_gate_open();
-	assert_true(load_wait_waiting(QUEUE, 0));
-	load_sender_close(&sender);
-	return is_full;
-}
-
-/* All slots once, to their ends: what is not touched takes no memory. */
-static void fill_slots(const struct load_engine *engine)
-{
-	for (unsigned tries = 0; tries < 50; tries++)
-		if (try_to_fill_slots(engine))
-			return;
-	fail_msg("the slots are never all in use");
-}
-
-static void move_much(struct load_sender *sender, struct load_receiver *receiver)
-{
-	struct traffic_tcp tcp = {.client = net.far, .server = net.near, .address = VD_NET_NEAR_V4, .port = 8000,
-				  .upload = 200u << 20, .timeout_ms = 20000};
-
-	if (!traffic_tcp_transfer(&tcp))
-		fail_msg("TCP: %s", tcp.failure);
-	sender->count = 150000;
-	load_sender_send(sender);
-	load_receiver_wait(receiver, UINT64_MAX, 5000);
-}
-
-static void stays_small(void **state)
-{
-	struct vd_engine_options options = VD_ENGINE_OPTIONS_INIT;
-	struct load_receiver *receiver;
-	struct vd_queue_stats stats;
-	struct load_sender sender;
-	struct load_engine engine;
-	unsigned before, half, whole;
-
-	(void)state;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-	print_message("skip: memory is not what it is with a sanitizer\n");
-	skip();
-#endif
-	set_up(1);
-	vd_net_command("iptables-legacy -A INPUT -p tcp --dport 8000 -j NFQUEUE --queue-num %u", QUEUE);
-	receiver = load_receiver_start(TRAFFIC_HERE, AF_INET, PORT, 1, FLOWS, SEQUENCE_MAX);
-	sender = far_sender(1, 0);
-	sender.burst = 64;
-	sender.length = 1400;
-	load_sender_open(&sender);
-	before = rss_kb();
-	options.workers = 2;
-	options.copy_range = 65531;
-	load_engine_create(&engine, &options, &load_gate, QUEUE, 1);
-	load_engine_start(&engine);
-	fill_slots(&engine);
-	move_much(&sender, receiver);
-	half = rss_kb();
-	move_much(&sender, receiver);
-	whole = rss_kb();
-	stats = load_engine_stats(&engine);
-	print_message("  %u KB before, %u KB, %u KB after %llu packets of %llu bytes on average\n", before, half, whole,
-		      (unsigned long long)stats.received, (unsigned long long)(stats.bytes / stats.received));
-	assert_true(stats.bytes > 600u << 20);
-	assert_in_range(whole, 0, 40 * 1024);
-	assert_in_range(whole, 0, half + 1024);
-	vd_engine_stop(engine.engine);
-	assert_true(load_engine_join(&engine, 2000));
-	load_receiver_stop(receiver);
-	load_engine_destroy(&engine);
-	load_sender_close(&sender);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		/* the first one: what other tests leave in the heap is not its business */
-		cmocka_unit_test_teardown(stays_small, tear_down),
-		cmocka_unit_test_teardown(leaves_anothers_queue_alone, tear_down),
-		cmocka_unit_test_teardown(asks_before_the_first_packet, tear_down),
-		cmocka_unit_test_teardown(refuses_a_queue_twice, tear_down),
-		cmocka_unit_test_teardown(says_that_it_needs_the_capability, tear_down),
-		cmocka_unit_test_teardown(reads_queues_of_another_namespace, tear_down),
-		cmocka_unit_test_teardown(functions_open_where_the_queues_are, tear_down),
-		cmocka_unit_test_teardown(a_function_that_does_not_open_there_says_so, tear_down),
-		cmocka_unit_test_teardown(says_that_there_is_no_such_namespace, tear_down),
-		cmocka_unit_test_teardown(stops_before_it_runs, tear_down),
-		cmocka_unit_test_teardown(stops_from_a_signal_handler, tear_down),
-		cmocka_unit_test_teardown(stops_under_load, tear_down),
-		cmocka_unit_test_teardown(stops_by_itself_after_so_many_packets, tear_down),
-		cmocka_unit_test_teardown(reads_many_queues, tear_down),
-		cmocka_unit_test_teardown(costs_nothing_while_idle, tear_down),
+		cmocka_unit_test_teardown(leaves_anothers_queue_alone, life_tear_down),
+		cmocka_unit_test_teardown(asks_before_the_first_packet, life_tear_down),
+		cmocka_unit_test_teardown(refuses_a_queue_twice, life_tear_down),
+		cmocka_unit_test_teardown(says_that_it_needs_the_capability, life_tear_down),
+		cmocka_unit_test_teardown(reads_queues_of_another_namespace, life_tear_down),
+		cmocka_unit_test_teardown(functions_open_where_the_queues_are, life_tear_down),
+		cmocka_unit_test_teardown(a_function_that_does_not_open_there_says_so, life_tear_down),
+		cmocka_unit_test_teardown(says_that_there_is_no_such_namespace, life_tear_down),
+		cmocka_unit_test_teardown(stops_before_it_runs, life_tear_down),
+		cmocka_unit_test_teardown(stops_from_a_signal_handler, life_tear_down),
+		cmocka_unit_test_teardown(stops_under_load, life_tear_down),
+		cmocka_unit_test_teardown(stops_by_itself_after_so_many_packets, life_tear_down),
+		cmocka_unit_test_teardown(reads_many_queues, life_tear_down),
 	};
 
 	return cmocka_run_group_tests_name("lifecycle", tests, NULL, NULL);
