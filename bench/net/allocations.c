@@ -6,12 +6,10 @@
  * The start, and the first packets, may allocate: counting begins when --skip packets were decided. That the counters work
  * shows in what they counted until then.
  */
-#include "program.h"
+#include "engine.h"
 
 #include <inttypes.h>
 #include <stdatomic.h>
-
-#include <verdict/engine.h>
 
 static const char usage[] =
 	"usage: allocations [options]\n"
@@ -90,7 +88,6 @@ struct counts {
 	uint64_t allocated, freed;
 };
 
-static struct vd_engine *engine;
 static struct settings settings = {.skip = 10000, .count = 1000000};
 static _Atomic uint64_t decided; /* relaxed: the threads are joined before anybody else looks at `begin` and `end` */
 static struct counts begin, end;
@@ -143,27 +140,12 @@ static void read_arguments(int argc, char **argv)
 		}
 }
 
-static void stop_engine(int signal_number)
-{
-	(void)signal_number;
-	vd_engine_stop(engine);
-}
-
 int main(int argc, char **argv)
 {
 	struct vd_engine_options options = VD_ENGINE_OPTIONS_INIT;
-	struct sigaction action = {.sa_handler = stop_engine};
-	struct vd_error error;
 
 	read_arguments(argc, argv);
-	if (vd_engine_create(&engine, &options, &error) ||
-	    vd_engine_add_function(engine, &function, "", &error) ||
-	    vd_engine_add_queue(engine, settings.queue, &error))
-		fail(FAILED, "%s", error.text);
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	if (vd_engine_run(engine, &error))
-		fail(FAILED, "%s", error.text);
+	run_engine(&options, &function, settings.queue);
 	vd_engine_destroy(engine);
 	if (decided <= settings.skip + settings.count)
 		fail(FAILED, "it was to count during %" PRIu64 " packets behind the first %" PRIu64 ", but only %" PRIu64

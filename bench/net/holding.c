@@ -3,13 +3,11 @@
  * holding: how fast packets get through while others are held. It is the engine with a function that holds the first --held
  * packets, for longer than it runs, and accepts all others.
  */
-#include "program.h"
+#include "engine.h"
 
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <unistd.h>
-
-#include <verdict/engine.h>
 
 static const char usage[] =
 	"usage: holding [options]\n"
@@ -26,7 +24,6 @@ struct settings {
 };
 
 static struct settings settings = {.held = 1000, .count = 1000000};
-static struct vd_engine *engine;
 static _Atomic uint64_t seen; /* relaxed: only who meets one of its marks writes what belongs to it */
 static uint64_t begin_ns, end_ns;
 static long resident_before, resident_held;
@@ -42,14 +39,6 @@ static long resident_bytes(void)
 	return resident * sysconf(_SC_PAGESIZE);
 }
 
-static uint64_t clock_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
-}
-
 static enum vd_verdict hold_first(struct vd_packet *packet, void *state)
 {
 	static const struct vd_hold hold = {.deadline_ms = VD_HOLD_DEADLINE_MS_MAX, .verdict = VD_DROP};
@@ -62,10 +51,10 @@ static enum vd_verdict hold_first(struct vd_packet *packet, void *state)
 		return vd_packet_hold(packet, &hold, &ticket);
 	if (nth == settings.held) {
 		resident_held = resident_bytes();
-		begin_ns = clock_ns();
+		begin_ns = now_ns();
 	}
 	if (nth == settings.held + settings.count) {
-		end_ns = clock_ns();
+		end_ns = now_ns();
 		vd_engine_stop(engine);
 	}
 	return VD_ACCEPT;
@@ -98,30 +87,15 @@ static void read_arguments(int argc, char **argv)
 		}
 }
 
-static void stop_engine(int signal_number)
-{
-	(void)signal_number;
-	vd_engine_stop(engine);
-}
-
 int main(int argc, char **argv)
 {
 	struct vd_engine_options options = VD_ENGINE_OPTIONS_INIT;
-	struct sigaction action = {.sa_handler = stop_engine};
 	struct vd_queue_stats stats;
-	struct vd_error error;
 
 	read_arguments(argc, argv);
 	options.held_max = settings.held;
 	options.maxlen = settings.held + VD_ENGINE_MAXLEN_DEFAULT;
-	if (vd_engine_create(&engine, &options, &error) ||
-	    vd_engine_add_function(engine, &function, "", &error) ||
-	    vd_engine_add_queue(engine, settings.queue, &error))
-		fail(FAILED, "%s", error.text);
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	if (vd_engine_run(engine, &error))
-		fail(FAILED, "%s", error.text);
+	run_engine(&options, &function, settings.queue);
 	vd_engine_queue_stats(engine, &stats, 1);
 	if (!end_ns)
 		fail(FAILED, "it was to accept %" PRIu64 " packets behind the %u that it holds, but only %" PRIu64 " came",
