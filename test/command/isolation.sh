@@ -236,6 +236,20 @@ expect_status() {
 	ok "$3"
 }
 
+# nobody_may_look TEXT [UID GID]: neither trace them nor read their memory; who has their user, and no capability either
+nobody_may_look() {
+	local process
+
+	for process in $(hosts) $(pgrep -x verdict-nursery --nslist net --ns $$); do
+		if setpriv --reuid="${2:-0}" --regid="${3:-0}" --clear-groups --bounding-set=-all --inh-caps=-all \
+			cat "/proc/$process/maps" >maps 2>/dev/null && [ -s maps ]; then
+			not_ok "$1 (process $process)"
+			return
+		fi
+	done
+	ok "$1"
+}
+
 for user in '' '--user filter'; do
 	# shellcheck disable=SC2086 # two words
 	start --function ./misdeed.so:segv,every=500 --function accept $user
@@ -247,6 +261,7 @@ for user in '' '--user filter'; do
 	fi
 	descriptors=$(for process in $(hosts); do find "/proc/$process/fd" -lname 'socket:*'; done)
 	[ -z "$descriptors" ] && ok "no socket ($user)" || not_ok "no socket ($user): $descriptors"
+	nobody_may_look "nobody of the same user may look into them ($user)" ${user:+4242 4243}
 	traffic 2000 --rate 10000
 	wait_until 20 eval '[ "$(hosts | wc -l)" -eq 2 ]'
 	expect_status '^(Cap(Inh|Prm|Eff|Bnd|Amb):	0{16}|NoNewPrivs:	1|Seccomp:	2)$' 7 "and those that took their place ($user)"
@@ -255,6 +270,10 @@ for user in '' '--user filter'; do
 	nothing_is_left "nothing is left ($user)"
 done
 
+start --function accept --seccomp no
+expect_status '^(Cap(Inh|Prm|Eff|Bnd|Amb):	0{16}|NoNewPrivs:	1)$' 6 "without a filter they have no more either"
+end
+
 # packets COUNT: from far; until none waits any more
 packets() {
 	far "$send" --to 10.9.0.1 --port 9000 --count "$1" >/dev/null
@@ -262,7 +281,7 @@ packets() {
 	wait_until 20 is_empty
 }
 
-for call in execve fork ptrace socket netlink unix late library; do
+for call in execve fork old-fork ptrace socket kill tgkill wait4 waitid seccomp pdeathsig netlink unix late library; do
 	case $call in # the function accepts what goes as it expects; what the engine may do and these may not, it does not expect
 	netlink | unix | late) wanted=0 ;;
 	*) wanted=50 ;;
@@ -310,12 +329,34 @@ wait "$engine"
 	{ not_ok "and says so"; sed 's/^/# /' err; }
 nothing_is_left "nothing is left of it"
 
+# not by the end of a pipe alone, which one that does not run would not notice
+start --function accept --deadline 500ms
+# shellcheck disable=SC2046 # several
+kill -STOP $(hosts)
+kill -KILL "$(pgrep -x verdict-nursery --nslist net --ns $$)"
+far "$send" --to 10.9.0.1 --port 9000 --count 1 >/dev/null
+wait "$engine"
+nothing_is_left "nor of those that were stopped"
+
 # a terminal, and a service manager, signal all of them
 start --function accept
 # shellcheck disable=SC2046 # several
 kill -INT "$engine" $(hosts) "$(pgrep -x verdict-nursery --nslist net --ns $$)" 2>/dev/null
 wait "$engine" && ok "a signal to all of them is a stop like any other" || not_ok "a signal to all of them"
 nothing_is_left "nothing is left then"
+
+# and what it says to itself is not for them
+start --function accept
+before=$(hosts)
+# shellcheck disable=SC2086 # several
+for signal in INT TERM HUP QUIT USR1; do
+	kill -"$signal" $before "$(pgrep -x verdict-nursery --nslist net --ns $$)"
+done
+traffic 1000 --rate 10000
+after=$(hosts)
+end
+expect_arrived 1000 "signals for the engine do not end them"
+[ "$before" = "$after" ] && ok "they are the same ones" || not_ok "they are the same ones (${before//$'\n'/ }, now ${after//$'\n'/ })"
 
 # ---- reload ----
 

@@ -8,12 +8,16 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <linux/netlink.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <signal.h>
 #include <spawn.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -38,7 +42,8 @@ static void *end_at_once(void *unused)
 
 static int open_forbidden(struct vd_open *open, void **shared)
 {
-	static const char *const WORDS[] = {"execve", "fork", "spawn", "ptrace", "socket", "thread", "late", "library", "netlink", "unix"};
+	static const char *const WORDS[] = {"execve", "fork", "spawn", "ptrace", "socket", "thread", "late", "library", "netlink", "unix",
+					    "old-fork", "kill", "tgkill", "wait4", "waitid", "seccomp", "pdeathsig"};
 
 	for (unsigned i = 0; i < sizeof WORDS / sizeof *WORDS; i++)
 		if (!strcmp(open->arguments, WORDS[i]))
@@ -56,6 +61,40 @@ static void close_forbidden(void *shared)
 		pthread_cancel(companion);
 		pthread_join(companion, NULL);
 	}
+}
+
+/* Not by clone(), as the C library does. */
+static pid_t fork_as_of_old(void)
+{
+#ifdef SYS_fork
+	return (pid_t)syscall(SYS_fork);
+#else
+	errno = EPERM; /* newer machines do not have it */
+	return -1;
+#endif
+}
+
+/* What the process may do that makes those in which functions run: none of it does anything, where it is allowed. */
+static int make_what_parents_may(const char *call)
+{
+	uint32_t action = SECCOMP_RET_ERRNO;
+	siginfo_t info;
+	long result = 0;
+
+	errno = 0;
+	if (!strcmp(call, "kill"))
+		result = kill(getppid(), 0);
+	else if (!strcmp(call, "tgkill"))
+		result = syscall(SYS_tgkill, getppid(), getppid(), 0);
+	else if (!strcmp(call, "wait4"))
+		result = wait4(-1, NULL, WNOHANG, NULL);
+	else if (!strcmp(call, "waitid"))
+		result = waitid(P_ALL, 0, &info, WEXITED | WNOHANG);
+	else if (!strcmp(call, "seccomp"))
+		result = syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action);
+	else if (!strcmp(call, "pdeathsig"))
+		result = prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	return result < 0 ? errno : 0;
 }
 
 /* 0 it was made, or why not. */
@@ -97,6 +136,13 @@ static int make(const char *call)
 							 socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
 
 		result = descriptor < 0 ? errno : close(descriptor);
+	} else if (!strcmp(call, "old-fork")) {
+		pid = fork_as_of_old();
+		if (!pid)
+			_exit(0);
+		result = errno;
+	} else {
+		result = make_what_parents_may(call);
 	}
 	if (pid > 0)
 		waitpid(pid, NULL, 0);

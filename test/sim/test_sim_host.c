@@ -30,6 +30,12 @@
 /* A bad packet, and then so many good ones: between two of them a host decides more than are too few (host_nursery.c). */
 #define EVERY 4000
 
+/* Nothing is bad there. */
+#define INNOCENT_QUEUE 77
+
+/* How long a packet waits for company, which it has not when its burst is tried alone. */
+#define COMPANY_MS 100
+
 #ifdef __SANITIZE_THREAD__
 /* Hosts are made by a process that was forked by one with threads; and how many end. */
 __attribute__((visibility("default"))) const char *__tsan_default_options(void);
@@ -49,7 +55,13 @@ const char *__asan_default_options(void)
 #endif
 
 /* What a function does on a bad packet. */
-enum deed { NOTHING, SEGFAULT, ABORT, TRAP, DIVIDE, EXIT, RAISE, HANG, OVERFLOW, SCRIBBLE, NO_VERDICT };
+enum deed {
+	NOTHING, SEGFAULT, ABORT, TRAP, DIVIDE, EXIT, RAISE_BUS, RAISE_TRAP, HANG, OVERFLOW, NO_VERDICT,
+	EXIT_IN_COMPANY, /* when another packet is with a function of the same process */
+	SCRIBBLE,	 /* over what is behind the packet */
+	SCRIBBLE_BACK,	 /* and what is in front of it: the mailbox, which says where the thread stands */
+	LIE,		 /* as long as it lives its answers cannot be believed */
+};
 
 /* Seen by the test and by all processes. */
 static struct {
@@ -57,6 +69,9 @@ static struct {
 	_Atomic unsigned opened, closed, states_closed;
 	_Atomic unsigned opener; /* the process in which it opened */
 	_Atomic unsigned decider;
+	_Atomic int bad_host, good_host; /* where a packet is that waits for the other */
+	_Atomic unsigned met;
+	_Atomic unsigned shared_mappings; /* that a host does not have */
 } *common;
 
 static struct {
@@ -76,7 +91,11 @@ static struct {
 
 static bool is_bad(const struct vd_packet *packet)
 {
-	return run.all_are_bad || vd_sim_packet_index(packet) % EVERY == EVERY - 1;
+	uint32_t nth = vd_sim_packet_index(packet) % EVERY;
+
+	if (run.deed == EXIT_IN_COMPANY) /* two, in bursts one after the other */
+		return packet->queue != INNOCENT_QUEUE && (nth == EVERY - 1 || nth == EVERY - 1 - VD_BURST_MAX);
+	return run.all_are_bad || nth == EVERY - 1;
 }
 
 static enum vd_verdict right_verdict(const struct vd_packet *packet)
@@ -105,6 +124,44 @@ static void scribble(struct vd_packet *packet)
 	memset(bytes, 0x5a, 1u << 20);
 }
 
+__attribute__((no_sanitize("address", "thread"))) static void scribble_back(struct vd_packet *packet)
+{
+	volatile uint8_t *bytes = (uint8_t *)packet;
+
+	for (unsigned i = 0; i < 1u << 28; i++) /* until it comes to what is not there */
+		*--bytes = 0x5a;
+}
+
+/* True: there is somebody. */
+static bool wait_for_company(_Atomic int *host)
+{
+	for (unsigned ms = 0; ms < COMPANY_MS; ms++) {
+		if (atomic_load(host) == getpid())
+			return true;
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	}
+	return false;
+}
+
+/* It takes its time, so that there is somebody. */
+static void keep_company(void)
+{
+	nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
+	if (atomic_load(&common->bad_host) != getpid())
+		return;
+	atomic_store(&common->good_host, getpid());
+	for (unsigned ms = 0; ms < COMPANY_MS; ms++) /* that is its end */
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
+static void exit_in_company(void)
+{
+	atomic_store(&common->bad_host, getpid());
+	if (wait_for_company(&common->good_host))
+		atomic_fetch_add(&common->met, 1);
+	_exit(3);
+}
+
 __attribute__((no_sanitize("undefined"))) static void do_it(struct vd_packet *packet)
 {
 	volatile unsigned depth = 0;
@@ -123,8 +180,14 @@ __attribute__((no_sanitize("undefined"))) static void do_it(struct vd_packet *pa
 		break;
 	case EXIT:
 		_exit(3);
-	case RAISE:
+	case EXIT_IN_COMPANY:
+		exit_in_company();
+		break;
+	case RAISE_BUS:
 		raise(SIGBUS);
+		break;
+	case RAISE_TRAP:
+		raise(SIGTRAP);
 		break;
 	case HANG:
 		for (;;)
@@ -134,6 +197,12 @@ __attribute__((no_sanitize("undefined"))) static void do_it(struct vd_packet *pa
 		break;
 	case SCRIBBLE:
 		scribble(packet);
+		break;
+	case SCRIBBLE_BACK:
+		scribble_back(packet);
+		break;
+	case LIE:
+		packet->message_offset += 4;
 		break;
 	default:
 		break;
@@ -160,6 +229,8 @@ static enum vd_verdict decide(struct vd_packet *packet, void *state)
 	(void)state;
 	vd_count(packet, 0, 1);
 	atomic_store_explicit(&common->host, getpid(), memory_order_relaxed);
+	if (run.deed == EXIT_IN_COMPANY && packet->queue == INNOCENT_QUEUE)
+		keep_company();
 	if (is_bad(packet)) {
 		do_it(packet);
 		if (run.deed == NO_VERDICT)
@@ -223,7 +294,8 @@ static const struct vd_function TABLE = FUNCTION("table", .counters = OVERTAKEN,
 static enum vd_verdict expect(const struct vd_packet *packet, void *argument)
 {
 	(void)argument;
-	if (run.deed == SCRIBBLE && packet->verdict == VD_ACCEPT) /* which packets of a burst it hits, nobody knows */
+	/* which packets of a burst it hits, nobody knows */
+	if ((run.deed == SCRIBBLE || run.deed == SCRIBBLE_BACK) && packet->verdict == VD_ACCEPT)
 		return VD_ACCEPT;
 	if (run.faults_are_drops)
 		return VD_DROP;
@@ -234,7 +306,8 @@ static void take_culprit(void *argument, const struct vd_packet *packet, const c
 {
 	(void)argument;
 	atomic_fetch_add(&run.culprits, 1);
-	if (!is_bad(packet) || strncmp(function, "deed", 4) || !*reason)
+	/* of an answer that is none it is not known which function it was: the first one stands for all */
+	if (!is_bad(packet) || strncmp(function, run.deed == LIE ? "tabl" : "deed", 4) || !*reason)
 		atomic_fetch_add(&run.wrong_culprits, 1);
 }
 
@@ -390,7 +463,8 @@ static void crashes_cost_one_packet(void **state)
 	crash(ABORT, &ONE_BY_ONE, PACKETS, false, "function deed crashed (Aborted)");
 	crash(TRAP, &ONE_BY_ONE, PACKETS, false, "function deed crashed (");
 	crash(DIVIDE, &ONE_BY_ONE, PACKETS, false, "function deed crashed (");
-	crash(RAISE, &ONE_BY_ONE, PACKETS, false, "function deed crashed (Bus error)");
+	crash(RAISE_BUS, &ONE_BY_ONE, PACKETS, false, "function deed crashed (Bus error)");
+	crash(RAISE_TRAP, &ONE_BY_ONE, PACKETS, false, "function deed crashed (Trace/breakpoint trap)");
 	crash(OVERFLOW, &ONE_BY_ONE, PACKETS, false, "function deed crashed (Segmentation fault)");
 }
 
@@ -439,6 +513,131 @@ static void scribbling_harms_nobody_else(void **state)
 	assert_true(run.queue.faults >= PACKETS / EVERY);
 	assert_true(run.queue.faults <= PACKETS / EVERY * 4);
 	assert_true(run.host.restarts > 0);
+	end();
+}
+
+/*
+ * Also over all of the mailbox: what that says of the culprit is not believed, and the engine lives. Until the packet is found several
+ * hosts have died, and the pause is long; so how many others are not decided on is a matter of luck.
+ */
+static void scribbling_over_a_mailbox_is_survived(void **state)
+{
+	struct vd_engine_options options = default_options();
+
+	(void)state;
+	for (options.workers = 1; options.workers <= 2; options.workers++) {
+		make(&options, SCRIBBLE_BACK, &ONE_BY_ONE, PACKETS);
+		go(PACKETS);
+		assert_true(run.queue.faults + run.queue.without_host > 0);
+		assert_true(run.host.restarts > 0);
+		end();
+	}
+}
+
+/* An answer that cannot be believed is the last one of its process; the packet is found by asking for each alone. */
+static void a_lie_costs_one_packet(void **state)
+{
+	const uint64_t bad = PACKETS / EVERY;
+
+	(void)state;
+	for (unsigned workers = 1; workers <= 2; workers++) {
+		struct vd_engine_options options = default_options();
+		const struct vd_function_stats *table = &run.functions[0];
+
+		options.workers = workers;
+		make(&options, LIE, &ONE_BY_ONE, PACKETS);
+		go(PACKETS);
+		assert_int_equal(run.queue.faults, bad);
+		assert_int_equal(run.queue.without_host, 0);
+		assert_int_equal(table->crashes, bad);
+		assert_int_equal(atomic_load(&run.culprits), bad);
+		assert_int_equal(atomic_load(&run.wrong_culprits), 0);
+		if (!strstr(run.line, "function table or one behind it wrote over what is not its own"))
+			fail_msg("it says '%s'", run.line);
+		assert_true(run.host.restarts >= 2 * bad);
+		end();
+	}
+}
+
+/*
+ * Two workers' packets are in a process when one of them ends it, and nobody says which: the other one is not guilty. Nor is it when
+ * it is tried, and the first worker has the next bad packet.
+ */
+static void who_was_only_there_is_not_guilty(void **state)
+{
+	struct vd_engine_options options = default_options();
+	struct vd_sim_options sim = VD_SIM_OPTIONS_INIT;
+	struct vd_queue_stats queues[2];
+	struct vd_sim_report report;
+	struct vd_port *innocent;
+
+	(void)state;
+	make(&options, EXIT_IN_COMPANY, &ONE_BY_ONE, 3 * EVERY);
+	sim.queue = INNOCENT_QUEUE;
+	sim.packets = 3 * EVERY;
+	sim.flows = FLOWS;
+	sim.expect = expect;
+	assert_int_equal(vd_port_sim_create(&innocent, &sim), 0);
+	assert_int_equal(vd_engine_add_port(run.engine, innocent, &run.error), 0);
+	if (vd_engine_run(run.engine, &run.error))
+		fail_msg("%s", run.error.text);
+	assert_int_equal(vd_engine_queue_stats(run.engine, queues, 2), 2);
+	for (unsigned i = 0; i < 2; i++) {
+		vd_port_sim_report(i ? innocent : run.port, &report);
+		if (report.violations)
+			fail_msg("%s", report.first_violation);
+		assert_int_equal(report.handed_up, report.answered);
+		assert_int_equal(queues[i].faults, i ? 0 : 6);
+		assert_int_equal(queues[i].without_host, 0);
+	}
+	assert_int_equal(atomic_load(&run.culprits), 6);
+	assert_int_equal(atomic_load(&run.wrong_culprits), 0);
+	assert_true(atomic_load(&common->met) > 0);
+	end();
+}
+
+/* Memory that processes share: of what there is when functions open, hosts do not have the page by which the nursery is told. */
+static unsigned count_shared_mappings(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	char line[512];
+	unsigned count = 0;
+
+	while (maps && fgets(line, sizeof line, maps))
+		count += strstr(line, "/dev/zero (deleted)") != NULL;
+	if (maps)
+		fclose(maps);
+	return count;
+}
+
+static unsigned mappings_at_open;
+
+static int count_at_open(struct vd_open *open, void **shared)
+{
+	(void)open;
+	(void)shared;
+	mappings_at_open = count_shared_mappings();
+	return 0;
+}
+
+static enum vd_verdict count_in_host(struct vd_packet *packet, void *state)
+{
+	(void)state;
+	if (!atomic_load(&common->shared_mappings))
+		atomic_store(&common->shared_mappings, mappings_at_open - count_shared_mappings());
+	return right_verdict(packet);
+}
+
+static void the_control_page_is_out_of_reach(void **state)
+{
+	static const struct vd_function COUNTS = FUNCTION("counts", .open = count_at_open, .decide = count_in_host);
+	struct vd_engine_options options = default_options();
+
+	(void)state;
+	options.workers = 1;
+	make(&options, NOTHING, &COUNTS, 10);
+	go(10);
+	assert_int_equal(atomic_load(&common->shared_mappings), 1);
 	end();
 }
 
@@ -569,6 +768,10 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(in_bursts_too),
 	cmocka_unit_test(no_verdict_is_a_fault_as_ever),
 	cmocka_unit_test(scribbling_harms_nobody_else),
+	cmocka_unit_test(scribbling_over_a_mailbox_is_survived),
+	cmocka_unit_test(a_lie_costs_one_packet),
+	cmocka_unit_test(who_was_only_there_is_not_guilty),
+	cmocka_unit_test(the_control_page_is_out_of_reach),
 	cmocka_unit_test(there_is_no_hurry_with_hopeless_functions),
 	cmocka_unit_test(killed_processes_cost_nothing),
 	cmocka_unit_test(what_cannot_open_says_why),
