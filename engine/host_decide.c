@@ -195,7 +195,7 @@ static enum fate wait_for_answer(struct burst *burst, uint32_t asked)
 static enum fate ask(struct burst *burst)
 {
 	struct vd_mailbox *mailbox = burst->mailbox;
-	uint32_t asked = ++own_of(burst)->burst;
+	uint32_t asked = vd_burst_name(burst->number, ++own_of(burst)->burst);
 	enum fate fate;
 
 	burst->asked = vd_host_pack(burst->host, mailbox, burst->undecided, burst->one_by_one ? 1 : burst->left);

@@ -24,10 +24,12 @@
  * which its host rings behind an answer, and the nursery behind a host's death, when nobody else writes there any more.
  *
  * A worker asks a host by number; the next host has the other word of `asked`, so that a spare one sleeps on what nobody writes to.
+ * But for a worker that looked who serves, and then was held up until that one had died, and asks it only now: its word is the one of
+ * the spare host. So the host's number is in the burst's name, and who finds another one's there leaves it alone.
  */
 struct vd_mailbox {
 	/* the worker writes */
-	_Alignas(VD_CACHE_LINE) _Atomic uint32_t asked[2]; /* the burst's number, by the host's number modulo 2 */
+	_Alignas(VD_CACHE_LINE) _Atomic uint32_t asked[2]; /* the burst's name, by the host's number modulo 2 */
 	uint32_t count;
 	uint32_t lane;
 	uint32_t fault_verdict;
@@ -36,7 +38,7 @@ struct vd_mailbox {
 
 	/* the host writes */
 	_Alignas(VD_CACHE_LINE) _Atomic uint32_t bell;
-	_Atomic uint32_t answered; /* the burst's number */
+	_Atomic uint32_t answered; /* the burst's name */
 	struct vd_standing standing;
 	_Atomic uint32_t signal; /* what killed the host here; 0: nothing */
 
@@ -85,7 +87,7 @@ struct vd_host_order {
 
 /* What a worker knows of its own bursts; no other process has it. */
 struct vd_host_worker {
-	_Alignas(VD_CACHE_LINE) uint32_t burst; /* number of the last one */
+	_Alignas(VD_CACHE_LINE) uint32_t burst; /* how many there were */
 	_Atomic bool is_asking; /* a host has something of it */
 	_Atomic int cpu; /* where it asked from the last time */
 	uint64_t moved_ns; /* when it went to another CPU */
@@ -113,6 +115,17 @@ struct vd_host {
 	const unsigned *cpus; /* as the engine's threads; NULL: not pinned */
 	unsigned cpu_count;
 };
+
+/* Of a worker's nth burst, for that host. As long as it is with a host, no other burst is called the same. */
+static inline uint32_t vd_burst_name(uint32_t host, uint32_t nth)
+{
+	return host << 24 | (nth & 0xffffff);
+}
+
+static inline bool vd_burst_is_for(uint32_t name, uint32_t host)
+{
+	return name >> 24 == (host & 0xff);
+}
 
 static inline struct vd_mailbox *vd_host_mailbox(const struct vd_host *host, unsigned worker)
 {

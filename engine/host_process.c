@@ -140,6 +140,8 @@ static void *serve(void *argument)
 			continue;
 		}
 		last = now;
+		if (!vd_burst_is_for(now, process->number))
+			continue;
 		follow(mailbox->cpu, &cpu);
 		ORDER_BEFORE();
 		decide(process->host, mailbox, seat->worker);

@@ -3,15 +3,20 @@
  * Functions in processes of their own (test/support/isolated.h) that harm more than themselves: they write over memory, answer what is
  * no answer, or end a process in which others' packets are. And what keeps processes apart from each other.
  */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "engine/host_private.h"
+#include "engine/state.h"
 #include "test/support/isolated.h"
 #include "test/support/isolated_options.h"
 
@@ -156,6 +161,65 @@ static void the_control_page_is_out_of_reach(void **state)
 	isolated_end();
 }
 
+/* ---- late ---- */
+
+static enum vd_verdict know_who_decides(struct vd_packet *packet, void *state)
+{
+	int nobody = 0;
+
+	(void)state;
+	if (!atomic_compare_exchange_strong(&isolated_common->host, &nobody, getpid()) && nobody != getpid())
+		atomic_fetch_add(&isolated_common->strangers, 1);
+	atomic_fetch_add(&isolated_common->decided, 1);
+	return isolated_right_verdict(packet);
+}
+
+static void *run_it(void *unused)
+{
+	(void)unused;
+	isolated.result = vd_engine_run(isolated.engine, &isolated.error);
+	return NULL;
+}
+
+/*
+ * A worker that looked who serves, and was then held up until that process was dead and the spare one there, which sleeps on the same
+ * word: its burst is not for that one, which otherwise decides on it as well, and answers over the answer of the one that serves.
+ */
+static void a_spare_process_leaves_bursts_alone(void **state)
+{
+	static const struct vd_function KNOWS = ISOLATED_FUNCTION("knows", .decide = know_who_decides);
+	struct vd_engine_options options = isolated_options();
+	struct vd_sim_options sim = VD_SIM_OPTIONS_INIT;
+	const struct vd_host *host;
+	struct vd_mailbox *mailbox;
+	pthread_t thread;
+	uint32_t serving;
+
+	(void)state;
+	sim.packets = 100;
+	sim.sleepy = sim.silent_at_end = true;
+	sim.expect = isolated_expect;
+	options.workers = 1;
+	isolated_make_over(&options, DEED_NOTHING, &KNOWS, &sim);
+	assert_int_equal(pthread_create(&thread, NULL, run_it, NULL), 0);
+	while (atomic_load(&isolated_common->decided) < sim.packets)
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	host = vd_engine_plan(isolated.engine)->chain->host;
+	mailbox = vd_host_mailbox(host, 0);
+	serving = atomic_load(&host->control->serving);
+	for (uint32_t i = 0; i < 20; i++) {
+		atomic_store(&mailbox->asked[(serving + 1) % 2], vd_burst_name(serving - 1, 1000 + i));
+		vd_host_wake(&mailbox->asked[(serving + 1) % 2]);
+		nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+	}
+	vd_engine_stop(isolated.engine);
+	pthread_join(thread, NULL);
+	assert_int_equal(isolated.result, 0);
+	assert_int_equal(atomic_load(&isolated_common->strangers), 0);
+	assert_int_equal(atomic_load(&isolated_common->decided), sim.packets);
+	isolated_end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -164,6 +228,7 @@ int main(void)
 		cmocka_unit_test(a_lie_costs_one_packet),
 		cmocka_unit_test(who_was_only_there_is_not_guilty),
 		cmocka_unit_test(the_control_page_is_out_of_reach),
+		cmocka_unit_test(a_spare_process_leaves_bursts_alone),
 	};
 
 	return cmocka_run_group_tests(tests, isolated_set_up, NULL);
