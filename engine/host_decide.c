@@ -296,7 +296,7 @@ static void find_culprit(struct burst *burst)
 	uint32_t signal = atomic_load_explicit(&burst->mailbox->signal, memory_order_relaxed);
 	bool is_known = death->number == burst->number;
 	bool stands = standing.link < burst->host->chain->count;
-	bool is_own = signal || burst->is_late;
+	bool is_own = signal || burst->is_late, was_alone = burst->is_alone;
 	char reason[128];
 
 	if (!is_own && is_known && death->is_explained)
@@ -320,12 +320,12 @@ static void find_culprit(struct burst *burst)
 			convict(burst, 0, standing.link, reason);
 		else
 			burst->one_by_one = true;
-	} else if (burst->strikes >= STRIKES_MAX) {
-		if (burst->asked == 1) {
-			convict(burst, 0, standing.link, reason);
-		} else {
+	} else if (is_own || burst->strikes >= STRIKES_MAX) { /* who did it here has also hidden where */
+		if (burst->asked > 1) {
 			burst->one_by_one = true;
 			burst->strikes = 0;
+		} else if (was_alone) {
+			convict(burst, 0, standing.link, reason);
 		}
 	}
 }
