@@ -93,6 +93,27 @@ def one_thing_at_a_time:
 		 (.cpu_us_per_packet | fixed(2)), "\(.ratio | fixed(2)) (\(.ratio_min | fixed(2)) – \(.ratio_max | fixed(2)))"]] |
 	 table(["bytes", "flows", "program", "1,000 packets/s", "CPU µs/packet", "ratio"]; 3));
 
+# other ways to build it, each of which an option still is, or a bare loop
+def rejected:
+	def knob($verdict; $program): [knobs.summary[] | select(.verdict == $verdict and .program == $program) | .ratio][0];
+	def bare($verdict; $program): [bounds.summary[] | select(.verdict == $verdict) | {(.program): .kpps}] | add | .[$program] / .verdict;
+	def row($what; $option; $why): [$what, ($option | code), $why, (knob("accept"; $option) | fixed(2)), (knob("drop"; $option) | fixed(2))];
+	def loop($what; $name; $why): [$what, ("bare --shape \($name)" | code), $why, (bare("accept"; "bare, \($name)") | fixed(2)),
+		(bare("drop"; "bare, \($name)") | fixed(2))];
+	("Tried, and not so by default" | heading),
+	("Ratios are those of the tables above, to `verdict run` as it is by default, for a full queue. A bare loop does nothing but receive and
+	answer." | paragraph),
+	([row("a thread that only answers"; "--writers 1"; "answering takes longer than reading: one thread of its own is the bottleneck"),
+	  row("two of them"; "--writers 2"; "threads beside each other want the same CPUs, and each packet goes through one more ring"),
+	  row("more workers than CPUs"; "--workers 4"; "more hand-overs, and no more CPU time"),
+	  row("bursts of 8"; "--batch 8"; "more system calls; and packets wait no longer in those of 64, which are as long only as there are packets"),
+	  row("packet by packet"; "--batch 1"; "a system call for each verdict"),
+	  row("threads that stay on their CPUs"; "--cpu 0,1"; "nothing to gain here that is more than the spread, and something to lose beside other programs"),
+	  row("waiting for company"; "--batch-delay 50"; "the queue is full, so none is waited for; at a low rate packets only come later"),
+	  loop("two threads that read and answer as they like"; "free"; "packets of a flow overtake each other"),
+	  loop("a reader and a writer that spin"; "pipeline"; "it takes all of two CPUs also when nothing comes")] |
+	 table(["what", "how", "why not", "ACCEPT", "DROP"]; 3));
+
 def old_programs:
 	("Programs that use libipq" | heading),
 	("sudo bench/net/drain --libipq --rounds \(libipq.rounds)" | command),
@@ -165,6 +186,7 @@ def aims:
 	(engine | repetitions_of("work/workers:1") | map(.packets_per_s) | median) as $alone |
 	([engine | repetitions[] | select(.name | startswith("work/"))] | last) as $together |
 	($together.name | arguments.workers | tonumber) as $workers |
+	(engine | repetitions_of("share/threads:\($workers)") | map(.packets_per_s) | median) as $shared |
 	("What was aimed at" | heading),
 	("The aims were set before the engine was there. Some are more than this kernel allows on this machine: there the bare loop says
 	what it does allow, and 95 % of that is the aim." | paragraph),
@@ -190,9 +212,11 @@ def aims:
 	  less("the engine's own share of a packet, ns"; "30"; (engine | repetitions_of("engine/workers:1/writers:0/lanes:1") |
 		map(.own_ns) | median); null),
 	  more("\($workers) workers, a function of 200 ns: of \($workers) times one"; "0.9";
-		(($together.runs | map(.packets_per_s) | median) / ($workers * $alone)); null),
+		(($together.runs | map(.packets_per_s) | median) / ($workers * $alone)); ($shared / ($workers * $alone))),
 	  less("a table with a million flows: of one flow, engine and port"; "1.5"; (engine |
-		(repetitions_of("first/flows:1000000") | map(.cpu_ns) | median) / (repetitions_of("first/flows:1") | map(.cpu_ns) | median)); null)] |
+		(repetitions_of("first/flows:1000000") | map(.cpu_ns) | median) / (repetitions_of("first/flows:1") | map(.cpu_ns) | median));
+		(engine | 1 + ((repetitions_of("touch/flows:1000000") | map(.cpu_ns) | median) - (repetitions_of("touch/flows:1") | map(.cpu_ns) | median)) /
+			(repetitions_of("first/flows:1") | map(.cpu_ns) | median)))] |
 	 table(["what", "aim", "measured", "bare loop", "of that", "reached"]; 2));
 
 # for each lever: when it applies and what it costs
@@ -325,20 +349,24 @@ def functions:
 def workers:
 	(engine | repetitions_of("work/workers:1") | map(.packets_per_s) | median) as $one |
 	("Workers with work to do" | heading),
-	(engine | micro_command(environment) | . + " --benchmark_filter=^work" | command),
+	(engine | micro_command(environment) | . + " '--benchmark_filter=^(work|share)'" | command),
 	("The same engine, with a function that takes 200 ns of CPU for each packet; one queue, packets from memory, and up to
-	a worker for each CPU. The efficiency is the rate, of so many times that of one worker." | paragraph),
+	a worker for each CPU. The efficiency is the rate, of so many times that of one worker. *bare* are threads that share the same packets
+	and the same work without an engine: one receives, and hands bursts to the others through rings; no flow is looked at, and no order
+	kept (`bench/micro/share.c`). What it misses is the price of cache lines that go from CPU to CPU." | paragraph),
 	(engine | [repetitions[] | select(.name | startswith("work/")) | (.name | arguments.workers | tonumber) as $count |
 		(.runs | map(.packets_per_s / 1000)) as $rates |
+		("share/threads:\($count)" as $name | engine | repetitions_of($name) | map(.packets_per_s / 1000)) as $bare |
 		[$count, ($rates | spread(0)), (.runs | map(.cpu_ns) | median | fixed(1)),
-		 percent($rates | median * 1000; $count * $one; 0)]] |
-	 table(["workers", "1,000 packets/s", "CPU ns/packet", "efficiency"]; 0));
+		 percent($rates | median * 1000; $count * $one; 0), ($bare | spread(0)), percent($bare | median * 1000; $count * $one; 0)]] |
+	 table(["workers", "1,000 packets/s", "CPU ns/packet", "efficiency", "bare, 1,000 packets/s", "efficiency"]; 0));
 
 def tables:
 	def own($flows): engine | repetitions_of("first/flows:\($flows)") | map(.own_ns);
 	(own(1) | median) as $one | (own(1000000) | median) as $many |
+	def touched($flows): engine | repetitions_of("touch/flows:\($flows)") | map(.own_ns) | median;
 	("A table of flows" | heading),
-	(engine | micro_command(environment) | . + " --benchmark_filter=^first" | command),
+	(engine | micro_command(environment) | . + " '--benchmark_filter=^(first|touch)'" | command),
 	("The same engine, one worker, with the stock function `first`, which looks each packet's flow up in a table and counts
 	it. The table has room for 4,000,000 flows, so that hardly one goes for another. They come in turn, which is the worst for any cache; the first packet of each
 	is not measured." | paragraph),
@@ -348,7 +376,8 @@ def tables:
 	 table(["flows", "own share, ns", "with the port, ns", "times that of one flow"]; 0)),
 	("\($many - $one | fixed(0)) ns more for each packet of a million flows, \($many / $one | fixed(2)) times the own share: its
 	two or three cache lines come from memory. They are fetched ahead for a whole burst, so packets do not wait for one
-	line after the other, but for as many as a CPU can fetch at once. \(if $many <= 1.5 * $one then "1.5 times is the most that it is to
+	line after the other, but for as many as a CPU can fetch at once: a function that only fetches them, and writes to them
+	(*touch* in `bench/micro/bench_engine.cc`), takes \(touched(1000000) - touched(1) | fixed(0)) ns more. \(if $many <= 1.5 * $one then "1.5 times is the most that it is to
 	cost." else "It is to cost no more than 1.5 times as much: that is missed here." end)" | paragraph);
 
 def checksums:
@@ -430,4 +459,4 @@ def closing:
 	`bench/report` writes this file from them; `bench/report --check` says whether it is up to date." | paragraph);
 
 "<!-- written by bench/report from bench/results, not by hand -->",
-claims, machine, aims, full_queue, what_the_kernel_allows, one_thing_at_a_time, live_traffic, everyday_loads, levers_of_the_kernel, old_programs, engine_alone, workers, tables, functions, messages, parts, rings, checksums, taken, production($reloads[0]; $restarts[0]; $isolation[0]; $held[0]; $metrics[0]), limits, closing
+claims, machine, aims, full_queue, what_the_kernel_allows, one_thing_at_a_time, rejected, live_traffic, everyday_loads, levers_of_the_kernel, old_programs, engine_alone, workers, tables, functions, messages, parts, rings, checksums, taken, production($reloads[0]; $restarts[0]; $isolation[0]; $held[0]; $metrics[0]), limits, closing

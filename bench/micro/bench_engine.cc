@@ -7,7 +7,10 @@
 //	tap		the same with one worker, while somebody on another CPU reads a tap: of all packets one in `sample`, 128 bytes of
 //			each; 0: there is no tap. cpu_ns is the worker's alone; `missed` is the share that found no room
 //	work		the same with a function that takes 200 ns of CPU, and so many workers, up to one on each CPU
+//	share		what threads that share the packets can reach: the same work, no engine (share.h)
 //	first		the stock function `first`, one worker, so many flows, which come in turn and are all in its table
+//	touch		the same with a function that for each packet only fetches the cache lines that `first` would, from a
+//			table of the same size, and writes to them: what memory alone costs
 //
 // Time and the counter cpu_ns are nanoseconds of CPU, all threads together, for one packet. The engine's own share is
 // in the counter own_ns: whole minus port. An iteration is a run of PACKETS packets; that every one of them was answered once
@@ -16,6 +19,8 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <cstdlib>
+#include <cstring>
 #include <ctime>
 #include <filesystem>
 #include <string>
@@ -24,6 +29,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <sys/mman.h>
 
 #include "engine/engine.h"
 #include "engine/port_sim.h"
@@ -31,6 +37,8 @@
 extern "C" {
 #include "engine/load.h"
 }
+
+#include "share.h"
 
 namespace {
 
@@ -42,6 +50,7 @@ constexpr unsigned MANY_FLOWS = 1000000;
 constexpr std::uint64_t FIRST_PACKETS = 900000;
 // No flow has so many packets: each one is counted and goes on. And there is room for nearly all flows in their buckets.
 constexpr const char *FIRST_ARGUMENTS = "1000000,flows=4000000";
+constexpr std::size_t FIRST_FLOWS = 4000000;
 
 double clock_ns(clockid_t clock)
 {
@@ -342,6 +351,36 @@ void work(benchmark::State &state)
 	state.counters["packets_per_s"] = 1e9 * static_cast<double>(state.iterations()) / wall;
 }
 
+void work_on(std::uint32_t id)
+{
+	static thread_local std::uint64_t number;
+
+	number = work(number ^ id);
+}
+
+void share(benchmark::State &state)
+{
+	static const std::uint32_t steps = calibrate();
+	double wall = 0;
+
+	work_steps = steps;
+	for (auto _ : state) {
+		struct vd_port *port = make_port(0);
+		double used = clock_ns(CLOCK_MONOTONIC);
+		bool is_good = port && !share_run(port, static_cast<unsigned>(state.range(0)), work_on);
+
+		used = (clock_ns(CLOCK_MONOTONIC) - used) / static_cast<double>(PACKETS);
+		is_good = is_good && has_answered_all(port);
+		if (port)
+			port->operations->destroy(port);
+		if (!is_good)
+			return state.SkipWithError("not every packet was answered once");
+		state.SetIterationTime(used * 1e-9);
+		wall += used;
+	}
+	state.counters["packets_per_s"] = 1e9 * static_cast<double>(state.iterations()) / wall;
+}
+
 // ---- first: a table of flows ----
 
 // The worker's own clock, read at the start of the first burst behind each of two places.
@@ -350,7 +389,7 @@ struct span {
 	double from_ns, to_ns;
 };
 
-struct vd_function first;
+struct vd_function first, looks_up; // the latter is what is measured
 std::uint64_t decided;
 struct span span;
 
@@ -362,12 +401,61 @@ void pass_by(std::uint64_t &place, double &ns)
 	ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
-void decide_first(struct vd_packet *const *packets, enum vd_verdict *verdicts, unsigned count, void *state)
+void decide_timed(struct vd_packet *const *packets, enum vd_verdict *verdicts, unsigned count, void *state)
 {
 	pass_by(span.from, span.from_ns);
 	pass_by(span.to, span.to_ns);
 	decided += count;
-	first.decide_burst(packets, verdicts, count, state);
+	looks_up.decide_burst(packets, verdicts, count, state);
+}
+
+// ---- touch: its memory alone ----
+
+struct places {
+	struct place {
+		alignas(64) std::uint32_t words[16];
+	} bucket, flows[8];
+};
+
+std::size_t places_count;
+
+int open_places(void *, void **state)
+{
+	std::size_t size = places_count * sizeof(struct places), page = std::size_t{2} << 20;
+
+	size = (size + page - 1) / page * page;
+	*state = std::aligned_alloc(page, size);
+	if (!*state)
+		return -1;
+	madvise(*state, size, MADV_HUGEPAGE);
+	std::memset(*state, 0, size);
+	return 0;
+}
+
+void close_places(void *, void *state)
+{
+	std::free(state);
+}
+
+void touch_places(struct vd_packet *const *packets, enum vd_verdict *verdicts, unsigned count, void *state)
+{
+	auto *table = static_cast<struct places *>(state);
+	struct places *found[VD_BURST_MAX];
+
+	for (unsigned i = 0; i < count; i++) {
+		auto mixed = static_cast<std::uint32_t>(vd_packet_flow_hash(packets[i]) * UINT64_C(0x9e3779b97f4a7c15) >> 32);
+
+		found[i] = &table[mixed * places_count >> 32];
+		__builtin_prefetch(&found[i]->bucket, 1);
+	}
+	// what the first line says, which is nothing here, is waited for, as it tells which line is the second one
+	for (unsigned i = 0; i < count; i++)
+		__builtin_prefetch(&found[i]->flows[(found[i]->bucket.words[0] + vd_packet_flow_hash(packets[i])) % 8], 1);
+	for (unsigned i = 0; i < count; i++) {
+		found[i]->bucket.words[1]++;
+		found[i]->flows[vd_packet_flow_hash(packets[i]) % 8].words[0]++;
+		verdicts[i] = VD_NEXT;
+	}
 }
 
 // The one that was built with this program.
@@ -385,21 +473,21 @@ bool load_first()
 	return first.decide_burst;
 }
 
-// The first counter is that of flows that came into the table: those that had to go for others are few.
+// The first counter of `first` is that of flows that came into the table: those that had to go for others are few.
 bool is_table_good(struct vd_engine *engine, unsigned flows)
 {
 	struct vd_function_stats stats;
 
 	return vd_engine_function_stats(engine, &stats, 1) == 1 && stats.verdicts[VD_NEXT] == stats.packets &&
-	       stats.counters[0] <= flows + flows / 100;
+	       (!looks_up.counters || stats.counters[0] <= flows + flows / 100);
 }
 
-// ns of CPU for a packet, or a negative number: something went wrong.
-double run_first(unsigned flows)
+// ns of CPU for a packet, with what looks_up is, or a negative number: something went wrong.
+double run_flows(unsigned flows, const char *arguments)
 {
 	const std::uint64_t packets = flows + FIRST_PACKETS;
 	struct vd_engine_options options = {};
-	struct vd_function function = first;
+	struct vd_function function = looks_up;
 	struct vd_engine *engine;
 	struct vd_error error;
 	struct vd_port *port = make_port(0, packets, flows);
@@ -407,12 +495,12 @@ double run_first(unsigned flows)
 	options.default_verdict = VD_ACCEPT;
 	options.fault_verdict = VD_DROP;
 	options.workers = 1;
-	function.decide_burst = decide_first;
+	function.decide_burst = decide_timed;
 	decided = 0;
 	span = {flows, packets - VD_BURST_MAX, 0, 0};
 	if (!port || vd_engine_create(&engine, &options, &error))
 		return -1;
-	bool is_good = !vd_engine_add_function(engine, &function, FIRST_ARGUMENTS, &error) &&
+	bool is_good = !vd_engine_add_function(engine, &function, arguments, &error) &&
 		       !vd_engine_add_port(engine, port, &error) && !vd_engine_run(engine, &error) &&
 		       has_answered_all(port, packets) && is_table_good(engine, flows);
 
@@ -420,14 +508,12 @@ double run_first(unsigned flows)
 	return is_good && span.to_ns ? (span.to_ns - span.from_ns) / static_cast<double>(span.to - span.from) : -1;
 }
 
-void first_flows(benchmark::State &state)
+void measure_flows(benchmark::State &state, const char *arguments)
 {
 	double cpu = 0;
 
-	if (!load_first())
-		return state.SkipWithError("the function first cannot be loaded");
 	for (auto _ : state) {
-		double used = run_first(static_cast<unsigned>(state.range(0)));
+		double used = run_flows(static_cast<unsigned>(state.range(0)), arguments);
 
 		if (used < 0) {
 			state.SkipWithError("the engine failed, or flows were not in the table");
@@ -438,6 +524,25 @@ void first_flows(benchmark::State &state)
 	}
 	state.counters["cpu_ns"] = cpu / static_cast<double>(state.iterations());
 	state.counters["own_ns"] = cpu / static_cast<double>(state.iterations()) - port_ns();
+}
+
+void first_flows(benchmark::State &state)
+{
+	if (!load_first())
+		return state.SkipWithError("the function first cannot be loaded");
+	looks_up = first;
+	measure_flows(state, FIRST_ARGUMENTS);
+}
+
+void touch(benchmark::State &state)
+{
+	looks_up = make_function("touch");
+	looks_up.scope = VD_SCOPE_FLOW;
+	looks_up.open_state = open_places;
+	looks_up.close_state = close_places;
+	looks_up.decide_burst = touch_places;
+	places_count = FIRST_FLOWS / 8;
+	measure_flows(state, "");
 }
 
 void add_workers(benchmark::internal::Benchmark *benchmark)
@@ -467,6 +572,7 @@ BENCHMARK(engine)
 	->Unit(benchmark::kNanosecond);
 BENCHMARK(tap)->ArgName("sample")->Arg(0)->Arg(100)->Arg(1)->UseManualTime()->Iterations(5)->Unit(benchmark::kNanosecond);
 BENCHMARK(work)->ArgName("workers")->Apply(add_workers)->UseManualTime()->Iterations(5)->Unit(benchmark::kNanosecond);
+BENCHMARK(share)->ArgName("threads")->Apply(add_workers)->UseManualTime()->Iterations(5)->Unit(benchmark::kNanosecond);
 BENCHMARK(first_flows)
 	->Name("first")
 	->ArgName("flows")
@@ -477,5 +583,6 @@ BENCHMARK(first_flows)
 	->UseManualTime()
 	->Iterations(3)
 	->Unit(benchmark::kNanosecond);
+BENCHMARK(touch)->ArgName("flows")->Arg(1)->Arg(MANY_FLOWS)->UseManualTime()->Iterations(3)->Unit(benchmark::kNanosecond);
 
 BENCHMARK_MAIN();
