@@ -59,6 +59,8 @@ struct vd_port_counters {
 	uint64_t checksums_wrong_after;
 	uint32_t waiting;
 	uint32_t receive_buffer;
+	bool fail_open; /* these two: of the kernel's queue, as it was granted */
+	bool segments;
 	bool verified;
 };
 

@@ -204,6 +204,7 @@ static int open_port(struct vd_port *port, const struct vd_port_settings *settin
 			log_line(settings, "note: queue %u: this kernel does not %s", port->queue, FLAGS[i].loss);
 	if (!(granted & NFQA_CFG_F_FAIL_OPEN))
 		nfq->settings.fail_open = false;
+	__atomic_store_n(&nfq->granted_flags, granted, __ATOMIC_RELAXED);
 	return 0;
 }
 
@@ -225,6 +226,7 @@ static int reconfigure(struct vd_port *port, const struct vd_port_settings *sett
 		return result;
 	nfq->settings = *settings;
 	nfq->settings.fail_open = wanted.flags & NFQA_CFG_F_FAIL_OPEN;
+	__atomic_store_n(&nfq->granted_flags, wanted.flags, __ATOMIC_RELAXED);
 	nfq_order_init(&nfq->order, settings->maxlen);
 	if (needs_room)
 		size_receive_buffer(nfq);
@@ -250,6 +252,7 @@ static bool has_caught_up(struct vd_port *port)
 static void counters(struct vd_port *port, struct vd_port_counters *counters)
 {
 	struct nfq_port *nfq = nfq_port_of(port);
+	uint32_t flags = __atomic_load_n(&nfq->granted_flags, __ATOMIC_RELAXED);
 	struct vd_nfq_status status;
 
 	*counters = (struct vd_port_counters){
@@ -266,6 +269,8 @@ static void counters(struct vd_port *port, struct vd_port_counters *counters)
 		.inherited_accepted = vd_tally_read(&nfq->counters.inherited_accepted),
 		.inherited_dropped = vd_tally_read(&nfq->counters.inherited_dropped),
 		.receive_buffer = nfq->counters.receive_buffer,
+		.fail_open = flags & NFQA_CFG_F_FAIL_OPEN,
+		.segments = !(flags & NFQA_CFG_F_GSO),
 	};
 	for (unsigned verdict = 0; verdict < VD_VERDICT_COUNT; verdict++)
 		counters->refused_verdicts[verdict] = vd_tally_read(&nfq->counters.refused_verdicts[verdict]);

@@ -35,6 +35,7 @@ struct nfq_port {
 	struct vd_port_counters counters; /* tallies of the reader's role; `waiting` and `queue_dropped` only at the end */
 	int adopted;		  /* the descriptor that it was given; -1: it opens one */
 	uint32_t known_flags;	  /* NFQA_CFG_F_* that this kernel knows */
+	uint32_t granted_flags;	  /* those that the queue has; a reload may change them; relaxed */
 	uint32_t id_first;	  /* adopted: packets before this one were another process's ... */
 	uint32_t drops_before;	  /* ... as was what the socket had dropped ... */
 	uint32_t queue_dropped_before; /* ... and the queue */

@@ -215,6 +215,8 @@ static int run(struct vd_engine *engine, struct vd_error *error)
 	}
 	vd_reload_forbid(engine);
 	vd_holder_stop(engine->holder);
+	if (is_ready && engine->options.ending)
+		engine->options.ending(engine->options.ending_argument);
 	for (unsigned i = 0; i < VD_ENGINE_QUEUES_MAX; i++)
 		if (engine->lanes[i])
 			vd_close_lane(engine, engine->lanes[i], is_ready);

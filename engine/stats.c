@@ -108,6 +108,8 @@ static void add_port(struct vd_queue_stats *stats, struct vd_port *port)
 	stats->checksums_wrong_after = counters.checksums_wrong_after;
 	stats->waiting = counters.waiting;
 	stats->receive_buffer = counters.receive_buffer;
+	stats->fail_open = counters.fail_open;
+	stats->segments = counters.segments;
 	stats->verified = counters.verified;
 }
 

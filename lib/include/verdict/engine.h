@@ -92,6 +92,9 @@ struct vd_engine_options {
 				   vd_engine_run(); or NULL. Threads start behind it, and inherit what it gives up. Not 0: -errno,
 				   and the run ends with it */
 	void *ready_argument;
+	void (*ending)(void *ending_argument); /* all that was read is answered, and queues are about to be settled and given back, or
+				   left: called once, in the thread of vd_engine_run(), if ready() was and agreed; or NULL */
+	void *ending_argument;
 	enum vd_isolation isolation;
 	uint32_t deadline_us;	/* VD_ISOLATION_PROCESS: how long functions may take for a burst, 100 to VD_ENGINE_DEADLINE_MAX_US;
 				   0: VD_ENGINE_DEADLINE_DEFAULT_US. Then they hang, and their process is ended */
@@ -200,7 +203,7 @@ void vd_engine_stop(struct vd_engine *engine);
  * its own. Statistics of functions with the same name and counters go on.
  *
  * What cannot change: workers, writers, cpus, netns, packets_max, and captures, of which `next` must have none; log, ready,
- * confine and culprit stay those of `engine`. `next` is destroyed by the caller afterwards, however it ended.
+ * ending, confine and culprit stay those of `engine`. `next` is destroyed by the caller afterwards, however it ended.
  *
  * Any thread but those of the engine, one at a time, while vd_engine_run() runs. It returns when the old functions are closed, which
  * takes as long as a packet may be with one. On an error nothing has changed: -EINVAL a function refuses its arguments,
@@ -246,7 +249,7 @@ enum vd_cause {
  *
  *	offered = sum of verdicts[] + queue_dropped + socket_dropped + flushed + refused + left_accepted + left_dropped
  *
- * (with fail_open, packets that passed while the queue was full are known to nobody; socket_dropped then counts
+ * (with fail_open, packets that passed while the queue was full are not known here; socket_dropped then counts
  * packets that passed undecided because the socket's buffer was full: socket_passed of them).
  *
  * And by cause, of those that did not go on:
@@ -307,6 +310,8 @@ struct vd_queue_stats {
 	uint32_t maxlen;		       /* packets that the kernel queues */
 	uint32_t receive_buffer;	       /* bytes that the kernel granted */
 	uint32_t copy_range;		       /* bytes of each packet that are copied */
+	bool fail_open;			       /* a queue: packets pass when it is full; the kernel has granted that */
+	bool segments;			       /* a queue: the kernel cuts large packets, so what is one to a rule is several here */
 	bool verified;			       /* a capture: checksums_* count */
 	bool ended;			       /* a capture: read to its end */
 };
