@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+
 #include "tools/stats.h"
 
 static void take_waits(struct vd_waits *waits, struct vd_engine *engine, unsigned place, enum vd_since since)
@@ -20,6 +22,8 @@ void vd_snapshot_take(struct vd_snapshot *snapshot, struct vd_engine *engine, do
 	snapshot->queue_count = vd_engine_queue_stats(engine, snapshot->queues, VD_ENGINE_QUEUES_MAX);
 	snapshot->function_count = vd_engine_function_stats(engine, snapshot->functions, VD_ENGINE_FUNCTIONS_MAX);
 	vd_engine_host_stats(engine, &snapshot->host);
+	snapshot->ruled.is_unread = false;
+	snapshot->ruled.count = 0;
 	snapshot->worker_count = vd_engine_worker_stats(engine, snapshot->workers, VD_STATS_WORKERS_MAX);
 	for (unsigned i = 0; i < snapshot->queue_count; i++)
 		for (unsigned since = 0; since < VD_SINCE_COUNT; since++)
@@ -109,6 +113,28 @@ const char *vd_stats_cause_word(enum vd_cause cause)
 	};
 
 	return WORDS[cause];
+}
+
+const char *vd_stats_queues(char room[VD_STATS_QUEUES_SIZE], const struct vd_ruled_range *range)
+{
+	int used = snprintf(room, VD_STATS_QUEUES_SIZE, "%u", range->first);
+
+	if (range->last != range->first)
+		snprintf(room + used, VD_STATS_QUEUES_SIZE - (size_t)used, "-%u", range->last);
+	return room;
+}
+
+const char *vd_stats_doubt_word(enum vd_ruled_doubt doubt)
+{
+	static const char *const WORDS[VD_RULED_DOUBTS] = {
+		[VD_RULED_SURE] = "",
+		[VD_RULED_COMPUTED] = "computed",
+		[VD_RULED_UNCOUNTED] = "uncounted",
+		[VD_RULED_OTHER] = "other",
+		[VD_RULED_SEGMENTS] = "segments",
+	};
+
+	return WORDS[doubt];
 }
 
 const char *vd_stats_since_word(enum vd_since since)

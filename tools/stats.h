@@ -8,6 +8,8 @@
 
 #include <verdict/engine.h>
 
+#include "tools/ruled/ruled.h"
+
 /* Of how long packets waited; all 0 when none did. */
 struct vd_waits {
 	uint64_t count, p50_ns, p90_ns, p99_ns, p999_ns, max_ns;
@@ -26,6 +28,7 @@ struct vd_snapshot {
 	unsigned worker_count;
 	struct vd_worker_stats workers[VD_STATS_WORKERS_MAX];
 	struct vd_waits waits[VD_ENGINE_QUEUES_MAX][VD_SINCE_COUNT];
+	struct vd_ruled_stats ruled; /* filled by who reads rules; otherwise empty */
 };
 
 void vd_snapshot_take(struct vd_snapshot *snapshot, struct vd_engine *engine, double seconds);
@@ -36,10 +39,15 @@ struct vd_queue_stats vd_snapshot_total(const struct vd_snapshot *snapshot);
 /* Packets that rules sent to the queue: the sum of everything that became of them. */
 uint64_t vd_stats_offered(const struct vd_queue_stats *stats);
 
+/* The queues of a range: "7", "0-3". Returns `room`. */
+#define VD_STATS_QUEUES_SIZE 16
+const char *vd_stats_queues(char room[VD_STATS_QUEUES_SIZE], const struct vd_ruled_range *range);
+
 /* One word for each, as in JSON and metrics. */
 const char *vd_stats_verdict_word(enum vd_verdict verdict);
 const char *vd_stats_cause_word(enum vd_cause cause);
 const char *vd_stats_since_word(enum vd_since since);
+const char *vd_stats_doubt_word(enum vd_ruled_doubt doubt);
 
 /* One line: what happened between the two. */
 void vd_stats_text_line(FILE *file, const struct vd_snapshot *before, const struct vd_snapshot *now);

@@ -141,6 +141,28 @@ static json_t *function(const struct vd_function_stats *stats)
 	return object;
 }
 
+/* How many have passed is null, and `unknown` says why, where nobody knows. */
+static json_t *rules(const struct vd_ruled_range *range)
+{
+	json_t *object = json_object();
+
+	set_number(object, "first", range->first);
+	set_number(object, "last", range->last);
+	set_number(object, "rules", range->rules);
+	json_object_set_new(object, "bypass", json_boolean(range->has_bypass));
+	set_number(object, "packets", range->packets);
+	set_number(object, "packets_before", range->packets_before);
+	set_number(object, "offered", range->offered);
+	if (range->doubt) {
+		json_object_set_new(object, "queue_passed", json_null());
+		json_object_set_new(object, "unknown", json_string(vd_stats_doubt_word(range->doubt)));
+	} else {
+		set_number(object, "queue_passed", range->queue_passed);
+	}
+	set_number(object, "resets", range->resets);
+	return object;
+}
+
 double vd_stats_json_seconds(double seconds)
 {
 	return round(seconds * 1e6) / 1e6;
@@ -148,10 +170,12 @@ double vd_stats_json_seconds(double seconds)
 
 void vd_stats_json(json_t *object, const struct vd_snapshot *snapshot, bool is_last)
 {
-	json_t *queues = json_array(), *functions = json_array(), *workers = json_array();
+	json_t *queues = json_array(), *ranges = json_array(), *functions = json_array(), *workers = json_array();
 
 	for (unsigned i = 0; i < snapshot->queue_count; i++)
 		json_array_append_new(queues, queue(&snapshot->queues[i], snapshot->waits[i]));
+	for (unsigned i = 0; i < snapshot->ruled.count; i++)
+		json_array_append_new(ranges, rules(&snapshot->ruled.ranges[i]));
 	for (unsigned i = 0; i < snapshot->function_count; i++)
 		json_array_append_new(functions, function(&snapshot->functions[i]));
 	for (unsigned i = 0; i < snapshot->worker_count; i++)
@@ -159,6 +183,8 @@ void vd_stats_json(json_t *object, const struct vd_snapshot *snapshot, bool is_l
 	json_object_set_new(object, "seconds", json_real(vd_stats_json_seconds(snapshot->seconds)));
 	json_object_set_new(object, "final", json_boolean(is_last));
 	json_object_set_new(object, "queues", queues);
+	json_object_set_new(object, "rules", ranges);
+	json_object_set_new(object, "rules_unread", json_boolean(snapshot->ruled.is_unread));
 	json_object_set_new(object, "functions", functions);
 	json_object_set_new(object, "host", json_pack("{s:b, s:I}", "isolated", snapshot->host.is_isolated, "restarts",
 						     (json_int_t)snapshot->host.restarts));
@@ -264,15 +290,34 @@ static bool get_function(const json_t *object, struct vd_function_stats *stats, 
 	return stats->name;
 }
 
+static void get_rules(const json_t *object, struct vd_ruled_range *range)
+{
+	const char *unknown = json_string_value(json_object_get(object, "unknown"));
+
+	*range = (struct vd_ruled_range){.first = (uint16_t)get_number(object, "first"),
+					 .last = (uint16_t)get_number(object, "last"),
+					 .rules = (uint32_t)get_number(object, "rules"),
+					 .has_bypass = json_is_true(json_object_get(object, "bypass")),
+					 .packets = get_number(object, "packets"),
+					 .packets_before = get_number(object, "packets_before"),
+					 .offered = get_number(object, "offered"),
+					 .queue_passed = get_number(object, "queue_passed"),
+					 .resets = (uint32_t)get_number(object, "resets")};
+	for (unsigned doubt = 0; unknown && doubt < VD_RULED_DOUBTS; doubt++)
+		if (!strcmp(unknown, vd_stats_doubt_word((enum vd_ruled_doubt)doubt)))
+			range->doubt = (enum vd_ruled_doubt)doubt;
+}
+
 int vd_stats_json_read(struct vd_stats_read *read, const json_t *object)
 {
 	const json_t *queues = json_object_get(object, "queues"), *functions = json_object_get(object, "functions");
-	const json_t *workers = json_object_get(object, "workers");
+	const json_t *workers = json_object_get(object, "workers"), *ranges = json_object_get(object, "rules");
 	struct vd_snapshot *snapshot = &read->snapshot;
 	size_t queue_count = json_array_size(queues), function_count = json_array_size(functions);
 
 	if (!json_is_array(queues) || !json_is_array(functions) || queue_count > VD_ENGINE_QUEUES_MAX ||
-	    function_count > VD_ENGINE_FUNCTIONS_MAX || json_array_size(workers) > VD_STATS_WORKERS_MAX)
+	    function_count > VD_ENGINE_FUNCTIONS_MAX || json_array_size(workers) > VD_STATS_WORKERS_MAX ||
+	    json_array_size(ranges) > VD_RULED_MAX)
 		return -EPROTO;
 	snapshot->seconds = json_number_value(json_object_get(object, "seconds"));
 	snapshot->queue_count = (unsigned)queue_count;
@@ -288,6 +333,10 @@ int vd_stats_json_read(struct vd_stats_read *read, const json_t *object)
 		get_drops(from, snapshot->queues[i].drops);
 		get_latency(from, snapshot->waits[i]);
 	}
+	snapshot->ruled.is_unread = json_is_true(json_object_get(object, "rules_unread"));
+	snapshot->ruled.count = (unsigned)json_array_size(ranges);
+	for (unsigned i = 0; i < snapshot->ruled.count; i++)
+		get_rules(json_array_get(ranges, i), &snapshot->ruled.ranges[i]);
 	snapshot->host.is_isolated = json_is_true(json_object_get(json_object_get(object, "host"), "isolated"));
 	snapshot->host.restarts = get_number(json_object_get(object, "host"), "restarts");
 	snapshot->worker_count = (unsigned)json_array_size(workers);

@@ -147,6 +147,28 @@ static void summarize_queue(FILE *file, const struct vd_queue_stats *queue)
 	summarize_drops(file, queue);
 }
 
+/* Of the rules that send to a queue, or to several. */
+static void summarize_rules(FILE *file, const struct vd_ruled_range *range)
+{
+	static const char *const DOUBTS[VD_RULED_DOUBTS] = {
+		[VD_RULED_COMPUTED] = "a rule computes the queue's number",
+		[VD_RULED_UNCOUNTED] = "a rule has no counter right before it queues",
+		[VD_RULED_OTHER] = "not all of these queues are read by this process",
+		[VD_RULED_SEGMENTS] = "the kernel cuts large packets behind the rule",
+	};
+	char queues[VD_STATS_QUEUES_SIZE], remark[80];
+
+	fprintf(file, "rules for queue%s %s: %" PRIu32 "%s\n", range->last == range->first ? "" : "s", vd_stats_queues(queues, range),
+		range->rules, range->has_bypass ? ", with bypass" : "");
+	snprintf(remark, sizeof remark, "%" PRIu64 " of them when it was bound", range->packets_before);
+	row(file, "sent to it", range->packets, range->packets_before ? remark : "", true);
+	if (range->doubt)
+		fprintf(file, "  %-22s %14s  %s\n", "passed: queue full", "unknown", DOUBTS[range->doubt]);
+	else
+		row(file, "passed: queue full", range->queue_passed,
+		    range->resets ? "undecided; at least, as rules were changed" : range->queue_passed ? "undecided: --fail-open" : "", true);
+}
+
 void vd_stats_text_function(FILE *file, const struct vd_function_stats *function)
 {
 	static const char *const NAMES[VD_VERDICT_COUNT] = {"no opinion", "accept", "drop",	"repeat",
@@ -181,6 +203,10 @@ void vd_stats_text_summary(FILE *file, const struct vd_snapshot *snapshot)
 		fprintf(file, "all queues:\n");
 		summarize_queue(file, &total);
 	}
+	for (unsigned i = 0; i < snapshot->ruled.count; i++)
+		summarize_rules(file, &snapshot->ruled.ranges[i]);
+	if (snapshot->ruled.is_unread)
+		fprintf(file, "what rules have sent to queues cannot be read here\n");
 	for (unsigned i = 0; i < snapshot->function_count; i++)
 		vd_stats_text_function(file, &snapshot->functions[i]);
 	if (snapshot->host.restarts)

@@ -138,6 +138,12 @@ static void fill_snapshot(void)
 		worker->index = i;
 		worker->cpu_ns = number++ * 1000000000u;
 	}
+	filled.ruled.count = 2; /* of the second range nobody knows what passed */
+	for (unsigned i = 0; i < 2; i++)
+		filled.ruled.ranges[i] = (struct vd_ruled_range){.first = (uint16_t)(10 * i), .last = (uint16_t)(13 * i),
+								 .packets = number++, .offered = number++, .queue_passed = number++,
+								 .resets = (uint32_t)number++,
+								 .doubt = i ? VD_RULED_COMPUTED : VD_RULED_SURE};
 	filled.host = (struct vd_host_stats){.is_isolated = true, .restarts = number++};
 }
 
@@ -175,8 +181,8 @@ static void every_sample_is_in_its_family(const char *all)
 		count++;
 	}
 	/* of a queue 19 counters, 7 gauges, 1 of doubt, 6 verdicts, 12 causes, 4 answers, 2 inherited; of a function 1, 8, 3, 2; of a
-	   thread 4; of processes 2 */
-	assert_int_equal(count, 2 * (19 + 7 + 1 + 6 + 12 + 4 + 2 + 14 + 4) + 2);
+	   thread 4; of processes 2; of rules 4 and 2, and 1 of all */
+	assert_int_equal(count, 2 * (19 + 7 + 1 + 6 + 12 + 4 + 2 + 14 + 4) + 2 + 4 + 2 + 1);
 }
 
 static void every_number_is_there_once(void **state)
@@ -190,6 +196,7 @@ static void every_number_is_there_once(void **state)
 	(void)state;
 	fill_snapshot();
 	vd_metrics_write_queues(shown, &filled);
+	vd_metrics_write_rules(shown, &filled);
 	vd_metrics_write_functions(shown, &filled);
 	vd_metrics_write_hosts(shown, &filled);
 	vd_metrics_write_workers(shown, &filled);
@@ -200,6 +207,9 @@ static void every_number_is_there_once(void **state)
 	assert_non_null(strstr(written(), "{worker=\"worker-0\"}"));
 	assert_non_null(strstr(written(), "{worker=\"writer-1\"}"));
 	assert_non_null(strstr(written(), "{queue=\"65535\"}"));
+	assert_non_null(strstr(written(), "verdict_rules_queue_passed_total{queues=\"0\"}"));
+	assert_non_null(strstr(written(), "verdict_rules_packets_total{queues=\"10-13\"}"));
+	assert_null(strstr(written(), "verdict_rules_queue_passed_total{queues=\"10-13\"}"));
 }
 
 /* ---- latency ---- */

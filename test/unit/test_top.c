@@ -379,6 +379,15 @@ static void json_is_read_back(void **state)
 		for (unsigned j = 0; j < i; j++)
 			function->counters[j] = bytes_random(&random) >> 16;
 	}
+	now.ruled.is_unread = true;
+	now.ruled.count = VD_RULED_DOUBTS + 1;
+	for (unsigned i = 0; i < now.ruled.count; i++)
+		now.ruled.ranges[i] = (struct vd_ruled_range){.first = (uint16_t)(1000 * i), .last = (uint16_t)(1000 * i + 7),
+							      .rules = 3 + i, .has_bypass = i % 2, .packets = bytes_random(&random) >> 16,
+							      .packets_before = bytes_random(&random) >> 16,
+							      .offered = bytes_random(&random) >> 16,
+							      .queue_passed = i % VD_RULED_DOUBTS ? 0 : bytes_random(&random) >> 16,
+							      .resets = i, .doubt = (enum vd_ruled_doubt)(i % VD_RULED_DOUBTS)};
 	vd_stats_json(object, &now, false);
 	text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(15));
 	again = json_loads(text, 0, NULL);
@@ -386,6 +395,9 @@ static void json_is_read_back(void **state)
 	assert_true(fabs(read.snapshot.seconds - now.seconds) < 1e-6); /* cmocka compares floats */
 	assert_int_equal(read.snapshot.queue_count, 5);
 	assert_memory_equal(read.snapshot.queues, now.queues, 5 * sizeof *now.queues);
+	assert_true(read.snapshot.ruled.is_unread);
+	assert_int_equal(read.snapshot.ruled.count, now.ruled.count);
+	assert_memory_equal(read.snapshot.ruled.ranges, now.ruled.ranges, now.ruled.count * sizeof *now.ruled.ranges);
 	assert_int_equal(read.snapshot.function_count, 3);
 	for (unsigned i = 0; i < 3; i++) {
 		const struct vd_function_stats *function = &read.snapshot.functions[i];

@@ -46,6 +46,8 @@ static int create(const struct vd_settings *settings, const struct vd_engine_opt
 		options.log_argument = calls->log_argument;
 		options.ready = calls->ready;
 		options.ready_argument = calls->ready_argument;
+		options.ending = calls->ending;
+		options.ending_argument = calls->ending_argument;
 		options.confine = calls->confine;
 		options.confine_argument = calls->confine_argument;
 		options.confine_descriptor = calls->confine_descriptor;

@@ -136,6 +136,39 @@ void vd_metrics_write_queues(FILE *file, const struct vd_snapshot *snapshot)
 	write_answers(file, snapshot);
 }
 
+/* ---- rules: of each range of queues ---- */
+
+void vd_metrics_write_rules(FILE *file, const struct vd_snapshot *snapshot)
+{
+	static const struct {
+		const char *name, *help;
+		size_t member;
+	} COUNTERS_OF_RULES[] = {
+		{"verdict_rules_packets_total", "Packets that rules have sent to these queues, by the kernel's counts of the rules.",
+		 offsetof(struct vd_ruled_range, packets)},
+		{"verdict_rules_offered_total", "Packets that these queues took or dropped, by the kernel's counts of the queues.",
+		 offsetof(struct vd_ruled_range, offered)},
+		{"verdict_rules_queue_passed_total", "Packets that passed undecided because a queue was full (fail-open).",
+		 offsetof(struct vd_ruled_range, queue_passed)},
+	};
+	const struct vd_ruled_range *end = snapshot->ruled.ranges + snapshot->ruled.count;
+	char queues[VD_STATS_QUEUES_SIZE];
+
+	for (unsigned i = 0; i < sizeof COUNTERS_OF_RULES / sizeof *COUNTERS_OF_RULES; i++) {
+		vd_exposition_family(file, COUNTERS_OF_RULES[i].name, "counter", COUNTERS_OF_RULES[i].help);
+		for (const struct vd_ruled_range *range = snapshot->ruled.ranges; range < end; range++)
+			if (!range->doubt || COUNTERS_OF_RULES[i].member == offsetof(struct vd_ruled_range, packets))
+				vd_exposition_count(file, *(const uint64_t *)((const char *)range + COUNTERS_OF_RULES[i].member),
+						    COUNTERS_OF_RULES[i].name, "queues", vd_stats_queues(queues, range), NULL);
+	}
+	vd_exposition_family(file, "verdict_rules_resets_total", "counter",
+			     "How often rules were changed so that what passed is what has passed at least.");
+	for (const struct vd_ruled_range *range = snapshot->ruled.ranges; range < end; range++)
+		vd_exposition_count(file, range->resets, "verdict_rules_resets_total", "queues", vd_stats_queues(queues, range), NULL);
+	vd_exposition_family(file, "verdict_rules_unread", "gauge", "1: rules cannot be read, so what is shown of them is old.");
+	vd_exposition_count(file, snapshot->ruled.is_unread, "verdict_rules_unread", NULL);
+}
+
 /* ---- functions: two of the chain may have one name, so each has its place as well ---- */
 
 #define FOR_EACH_FUNCTION(function, number)                                                                              \

@@ -28,6 +28,7 @@ void vd_exposition_number(FILE *file, double number, const char *name, ...) __at
 /* ---- what there is ---- */
 
 void vd_metrics_write_queues(FILE *file, const struct vd_snapshot *snapshot);
+void vd_metrics_write_rules(FILE *file, const struct vd_snapshot *snapshot);
 void vd_metrics_write_functions(FILE *file, const struct vd_snapshot *snapshot);
 void vd_metrics_write_hosts(FILE *file, const struct vd_snapshot *snapshot);
 void vd_metrics_write_workers(FILE *file, const struct vd_snapshot *snapshot);

@@ -21,6 +21,8 @@
 
 struct vd_metrics {
 	struct vd_engine *engine;
+	void (*take)(void *argument, struct vd_snapshot *snapshot, double seconds); /* NULL: vd_snapshot_take() */
+	void *take_argument;
 	uint64_t start_ns;
 	_Atomic uint64_t reloads[2]; /* refused, done */
 	int poll;  /* an epoll instance */
@@ -42,7 +44,10 @@ static void write_all(void *argument, FILE *file)
 	struct vd_snapshot *snapshot = &metrics->snapshot;
 	double seconds = (double)(vd_clock_ns() - metrics->start_ns) / 1e9;
 
-	vd_snapshot_take(snapshot, metrics->engine, seconds);
+	if (metrics->take)
+		metrics->take(metrics->take_argument, snapshot, seconds);
+	else
+		vd_snapshot_take(snapshot, metrics->engine, seconds);
 	vd_exposition_family(file, "verdict_build_info", "gauge", "Always 1; which version this is.");
 	vd_exposition_count(file, 1, "verdict_build_info", "version", VERDICT_VERSION, NULL);
 	vd_exposition_family(file, "verdict_uptime_seconds", "gauge", "How long the engine has been there.");
@@ -52,6 +57,7 @@ static void write_all(void *argument, FILE *file)
 		vd_exposition_count(file, atomic_load_explicit(&metrics->reloads[i], memory_order_relaxed), "verdict_reloads_total",
 				    "result", RESULTS[i], NULL);
 	vd_metrics_write_queues(file, snapshot);
+	vd_metrics_write_rules(file, snapshot);
 	vd_metrics_write_latency(file, metrics->engine, snapshot);
 	vd_metrics_write_functions(file, snapshot);
 	vd_metrics_write_hosts(file, snapshot);
@@ -129,6 +135,13 @@ int vd_metrics_create(struct vd_metrics **metrics, struct vd_engine *engine, str
 	vd_metrics_destroy(*metrics);
 	*metrics = NULL;
 	return vd_error_set(error, -EMFILE, "metrics cannot be shown: out of descriptors");
+}
+
+void vd_metrics_take_by(struct vd_metrics *metrics, void (*take)(void *argument, struct vd_snapshot *snapshot, double seconds),
+			void *argument)
+{
+	metrics->take = take;
+	metrics->take_argument = argument;
 }
 
 int vd_metrics_descriptor(const struct vd_metrics *metrics)

@@ -24,6 +24,7 @@
 
 struct vd_metrics;
 struct vd_metrics_server;
+struct vd_snapshot;
 
 /* Shows nothing yet. -ENOMEM, -EMFILE: *metrics is NULL then. */
 int vd_metrics_create(struct vd_metrics **metrics, struct vd_engine *engine, struct vd_error *error);
@@ -37,6 +38,10 @@ int vd_metrics_listen(struct vd_metrics *metrics, const char *address, struct vd
 /* From the next vd_metrics_serve() on it is there that metrics are shown, and nowhere else. Any thread. */
 void vd_metrics_move(struct vd_metrics *metrics, struct vd_metrics_server *server);
 void vd_metrics_discard(struct vd_metrics_server *server);
+
+/* Who fills what is shown, instead of vd_snapshot_take(); before the first move. */
+void vd_metrics_take_by(struct vd_metrics *metrics, void (*take)(void *argument, struct vd_snapshot *snapshot, double seconds),
+			void *argument);
 
 /* Readable when there is something to do. */
 int vd_metrics_descriptor(const struct vd_metrics *metrics);

@@ -27,7 +27,7 @@ static void fill(struct vd_daemon_answers *answers, json_t *members)
 	/* a name that is not UTF-8 cannot be said in JSON */
 	if (!*answers->config || json_object_set_new(members, "config", json_string(answers->config)))
 		json_object_set_new(members, "config", json_null());
-	vd_snapshot_take(&answers->snapshot, answers->daemon->engine, seconds);
+	vd_daemon_look(answers->daemon, &answers->snapshot, seconds);
 	vd_stats_json(members, &answers->snapshot, false);
 }
 

@@ -70,6 +70,8 @@ int vd_daemon_reload(struct vd_daemon *daemon, struct vd_error *error)
 	if (daemon->reload) {
 		vd_privileges_raise(&daemon->privileges); /* queues are bound and given back */
 		result = daemon->reload(daemon->reload_argument, error);
+		if (!result) /* queues that are new begin here */
+			vd_daemon_follow_rules(daemon, VD_RULED_NOW);
 		vd_privileges_lower(&daemon->privileges);
 	} else {
 		result = -ENOENT;
@@ -193,7 +195,7 @@ int vd_daemon_run(struct vd_daemon *daemon)
 		vd_daemon_say(NULL, *daemon->privileges.error.text ? daemon->privileges.error.text : daemon->error.text);
 		return vd_daemon_exit_code(daemon->result);
 	}
-	vd_snapshot_take(&daemon->snapshots[1], daemon->engine, (double)(vd_clock_ns() - start) / 1e9);
+	vd_daemon_look(daemon, &daemon->snapshots[1], (double)(vd_clock_ns() - start) / 1e9);
 	if (daemon->stats == VD_STATS_JSON)
 		vd_stats_json_line(stdout, &daemon->snapshots[1], true);
 	else if (daemon->stats == VD_STATS_TEXT)

@@ -13,6 +13,7 @@
 #include "tools/control/control.h"
 #include "tools/metrics/metrics.h"
 #include "tools/privileges/privileges.h"
+#include "tools/ruled/ruled.h"
 #include "tools/service/service.h"
 #include "tools/stats.h"
 
@@ -27,6 +28,7 @@ struct vd_daemon {
 	struct vd_service *service;
 	struct vd_control *control; /* NULL: there is no control socket */
 	struct vd_metrics *metrics;
+	struct vd_ruled *ruled; /* NULL: what rules count is not read */
 
 	/* its own */
 	struct vd_error error;
@@ -64,6 +66,14 @@ void vd_daemon_warn(void *unused, const char *line);
 
 /* What was given was wrong, or it could not be done. */
 int vd_daemon_exit_code(int result);
+
+/* ---- look.c ---- */
+
+/* All there is to show, with what rules have counted. The first thread, and those that it starts behind the drop. */
+void vd_daemon_look(struct vd_daemon *daemon, struct vd_snapshot *snapshot, double seconds);
+
+/* Reads what rules have counted, so that it is known of this moment. With the capability that this needs. */
+void vd_daemon_follow_rules(struct vd_daemon *daemon, enum vd_ruled_when when);
 
 /* ---- between daemon.c and wait.c: the first thread's ---- */
 

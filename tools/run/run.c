@@ -231,6 +231,12 @@ static int reload(void *argument, struct vd_error *error)
 	return vd_source_reload(&run->source, run->daemon.engine, run->daemon.metrics, vd_log_take, error);
 }
 
+/* What a scrape shows. */
+static void look(void *argument, struct vd_snapshot *snapshot, double seconds)
+{
+	vd_daemon_look(argument, snapshot, seconds);
+}
+
 /* What a running daemon is seen by. */
 static int open_doors(struct run *run)
 {
@@ -240,6 +246,8 @@ static int open_doors(struct run *run)
 
 	if (!result)
 		result = vd_metrics_create(&run->daemon.metrics, run->daemon.engine, &run->error);
+	if (!result)
+		vd_metrics_take_by(run->daemon.metrics, look, &run->daemon);
 	if (!result)
 		result = vd_source_listen(settings, run->daemon.metrics, &server, &run->error);
 	if (!result)
@@ -255,9 +263,16 @@ static int ready(void *argument)
 	struct run *run = argument;
 	int result = vd_privileges_ready(&run->daemon.privileges);
 
-	if (!result)
-		vd_service_ready(&run->service, run->daemon.engine);
-	return result;
+	if (result)
+		return result;
+	vd_daemon_follow_rules(&run->daemon, VD_RULED_NOW);
+	vd_service_ready(&run->service, run->daemon.engine);
+	return 0;
+}
+
+static void ending(void *argument)
+{
+	vd_daemon_follow_rules(&((struct run *)argument)->daemon, VD_RULED_LAST);
 }
 
 static int take_socket(void *argument, unsigned queue)
@@ -301,11 +316,13 @@ static int prepare(struct run *run)
 	const struct vd_settings *settings = &run->source.config->settings;
 	const struct vd_setting *general = settings->general;
 	struct vd_daemon *daemon = &run->daemon;
-	struct vd_engine_options calls = {.log = vd_log_take, .ready = ready, .ready_argument = run};
+	struct vd_engine_options calls = {.log = vd_log_take, .ready = ready, .ready_argument = run, .ending = ending, .ending_argument = run};
 	const struct vd_settings_sockets sockets = {.take = take_socket, .argument = run};
 	int result = vd_source_open_log(settings, &run->error);
 
 	daemon->service = &run->service;
+	/* of a namespace that is not there the engine tells */
+	daemon->ruled = vd_ruled_open(general[VD_KEY_NETNS].is_given ? general[VD_KEY_NETNS].text : NULL);
 	if (!result)
 		result = vd_privileges_init(&daemon->privileges, settings, &run->error);
 	if (!result)
@@ -384,6 +401,7 @@ int verdict_run(int argc, char **argv)
 	vd_control_close(run->daemon.control); /* last: who takes over waits for that */
 	vd_engine_destroy(run->daemon.engine);
 	vd_culprits_close(run->culprits);
+	vd_ruled_close(run->daemon.ruled);
 	vd_service_close(&run->service);
 	vd_privileges_fini(&run->daemon.privileges);
 	vd_source_fini(&run->source);

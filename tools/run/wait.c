@@ -121,7 +121,7 @@ static void show(struct vd_daemon *daemon, double seconds)
 {
 	struct vd_snapshot *before = &daemon->snapshots[0], *now = &daemon->snapshots[1];
 
-	vd_snapshot_take(now, daemon->engine, seconds);
+	vd_daemon_look(daemon, now, seconds);
 	if (daemon->stats == VD_STATS_JSON)
 		vd_stats_json_line(stdout, now, false);
 	else
