@@ -296,6 +296,20 @@ static void rules_that_are_set_back(void **state)
 	assert_int_equal(stats.ranges[0].offered, 240);
 }
 
+/* By more than half of what differences have room for. */
+static void rules_that_are_set_back_far(void **state)
+{
+	(void)state;
+	set_rule(0, 0, 0, 0);
+	read_now();
+	come(0, 0, 3000000000, (uint32_t)3000000000);
+	read_now();
+	expect(0, 0, 0, 0, 0);
+	set_rule(0, 0, 0, 0);
+	read_now();
+	expect(0, 0, 0, 0, 1);
+}
+
 static void rules_that_go_and_come(void **state)
 {
 	(void)state;
@@ -533,6 +547,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(several_queues_of_one_rule, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(several_rules, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(rules_that_are_set_back, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(rules_that_are_set_back_far, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(rules_that_go_and_come, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(rules_that_are_being_replaced, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(rules_that_are_being_replaced_at_first, set_up, tear_down),

@@ -445,6 +445,13 @@ static void messages_of_random_bytes(void **state)
 	put_counter(100);
 	put_queue(7, 4, 1);
 	mnl_attr_nest_end(message, expressions);
+	for (uint32_t length = MNL_NLMSG_HDRLEN; length < MNL_NLMSG_HDRLEN + sizeof(struct nfgenmsg); length++) {
+		uint8_t *copy = guarded.end - MNL_ALIGN(length);
+
+		memcpy(copy, message, length);
+		((struct nlmsghdr *)copy)->nlmsg_len = length;
+		assert_int_equal(vd_ruled_nft_parse((struct nlmsghdr *)copy, &rules), -EPROTO);
+	}
 	for (unsigned round = 0; round < ROUNDS; round++) {
 		uint32_t length = round % 2 ? message->nlmsg_len : MNL_NLMSG_HDRLEN + bytes_random_below(&seed, message->nlmsg_len - 16);
 		uint8_t *copy = guarded.end - MNL_ALIGN(length);
