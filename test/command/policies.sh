@@ -233,6 +233,32 @@ expect_equal "90 100 1" "$(of_rules 40-40 queue_passed) $(of_rules 40-40 packets
 expect_equal "180 1" "$(of_rules 32-32 queue_passed) $(of_rules 32-32 resets)" "of others it is"
 iptables-legacy -w -t mangle -D INPUT -p udp --dport 9040 -j NFQUEUE --queue-num 40
 
+# ---- rules that are replaced all the time: whoever adds one to a table takes it away, and gives its counts back in a second step ----
+
+# replace: adds a rule, and takes it away, while packets come
+replace() {
+	while kill -0 "$sender" 2>/dev/null; do
+		iptables-legacy -w -t mangle -A INPUT -p udp --dport 9098
+		iptables-legacy -w -t mangle -D INPUT -p udp --dport 9098
+	done
+}
+
+zero
+printf 'maxlen 10; fail-open yes; queue 7;\n' >"$scratch/verdict.conf"
+start --control "$scratch/socket"
+background nsenter --net="/proc/$far/ns/net" -- "$build/bench/net/send" --to 10.9.0.1 --port 9007 --count 60000 --rate 20000 >/dev/null
+sender=$child
+replace &
+replacer=$!
+while kill -0 "$sender" 2>/dev/null; do
+	looks
+done
+wait "$replacer"
+stop
+sent=$(ruled mangle 'num 7')
+expect_equal "$sent 0" "$(($(of_rules 7-7 queue_passed) + $(of_rules 7-7 offered))) $(of_rules 7-7 resets)" "rules that are replaced all the time: no packet too many"
+expect_equal "$(of 7 offered)" "$(of_rules 7-7 offered)" "what was offered is what the engine says"
+
 # ---- a queue comes by a reload, with another setting of an old one ----
 
 printf 'maxlen 10; queue 32;\n' >"$scratch/verdict.conf"

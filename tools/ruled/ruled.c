@@ -26,7 +26,7 @@
 
 #define ON_ITS_WAY_NS 5000000	/* from a rule to the queue */
 #define REPLACED_NS 20000000	/* from one call of iptables-legacy to the next, */
-#define REPLACED_LOOKS 5	/* so often */
+#define REPLACED_LOOKS 10	/* so often */
 #define BEGIN_NS 2000000	/* the same, where packets wait for us */
 #define SHARE 50		/* reading takes one part of so many of the time, */
 #define YOUNG_NS 1000000000u	/* or is done again after this time */
@@ -141,7 +141,7 @@ static bool is_set_back(const struct range *range, const struct vd_ruled_look *l
 		       (int64_t)range->shown.queue_passed;
 }
 
-/* Whether it is what the last reading lets expect: rules that are followed are there, and go on. */
+/* Whether rules that are followed are gone, or count less than before: they may have been replaced just now. */
 static bool has_changed(struct vd_ruled *ruled, const struct vd_ruled_look *look)
 {
 	for (unsigned i = 0; i < ruled->range_count; i++) {
@@ -151,8 +151,7 @@ static bool has_changed(struct vd_ruled *ruled, const struct vd_ruled_look *look
 		for (unsigned j = 0; j < look->sum_count && !sum; j++)
 			if (look->sums[j].first == range->shown.first && look->sums[j].last == range->shown.last)
 				sum = &look->sums[j];
-		if (range->is_followed && range->passes &&
-		    (!sum || (doubt(look, sum) == VD_RULED_SURE && is_set_back(range, look, sum))))
+		if (range->is_followed && range->passes && (!sum || sum->packets < range->packets))
 			return true;
 	}
 	return false;
