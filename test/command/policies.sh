@@ -95,6 +95,16 @@ of_rules() {
 	tail -n 1 "$scratch/out" | grep -o "{\"first\":${1%-*},\"last\":${1#*-},[^}]*}" | grep -o "\"$2\":[^,}]*" | cut -d: -f2
 }
 
+# looks: the accounts of one that runs
+looks() {
+	"$verdict" stats "$scratch/socket" --json >"$scratch/out"
+}
+
+# says FIRST-LAST NAME VALUE: of the rules for these queues, sooner or later: a look that took long may do for a second
+says() {
+	looks && [ "$(of_rules "$1" "$2")" = "$3" ]
+}
+
 # expect_equal WANTED SEEN TEXT
 expect_equal() {
 	if [ "$1" = "$2" ]; then ok "$3"; else not_ok "$3 (wanted $1, not $2)"; fi
@@ -162,16 +172,6 @@ start
 stop
 expect_equal 100 $(($(of_rules 7-7 packets_before) - sent)) "from one engine to the next: what passed while there was none"
 
-# looks: the accounts of one that runs
-looks() {
-	"$verdict" stats "$scratch/socket" --json >"$scratch/out"
-}
-
-# says FIRST-LAST NAME VALUE: of the rules for these queues, sooner or later: a look that took long may do for a second
-says() {
-	looks && [ "$(of_rules "$1" "$2")" = "$3" ]
-}
-
 # ---- several rules, several queues, both families ----
 
 iptables-legacy -w -t mangle -A INPUT -p udp --dport 9020 -j NFQUEUE --queue-balance 20:22
@@ -186,6 +186,7 @@ printf 'maxlen 10; fail-open yes;\nqueue 20-22; queue 30; queue 32; queue 40;\n'
 start --control "$scratch/socket" --metrics 9100
 flood --to 10.9.0.1 --port 9020
 wait_until 20 is_empty
+wait_until 20 says 20-22 packets 100
 taken=$(awk '$1 >= 20 && $1 <= 22 { sum += $8 } END { print sum }' "$queues")
 run_and_keep "$verdict" stats "$scratch/socket"
 expect_kept "^rules for queues 20-22: 2$" "rules whose queues overlap are shown together"
@@ -305,7 +306,7 @@ chmod 755 "$scratch"
 flood --to 10.9.0.1 --port 9007
 flood --to fd09::1 --port 9032
 wait_until 20 is_empty
-looks
+wait_until 20 says 32-32 queue_passed 90
 expect_equal "90 90" "$(of_rules 7-7 queue_passed) $(of_rules 32-32 queue_passed)" "another user, and filtered system calls: as before"
 expect_output '"rules_unread":false' "all rules can be read" cat "$scratch/out"
 stop

@@ -292,8 +292,9 @@ static void choose_queues(struct vd_ruled_look *look, const struct vd_queue_stat
 {
 	look->queue_count = count < VD_RULED_MAX ? count : VD_RULED_MAX;
 	for (unsigned i = 0; i < look->queue_count; i++)
-		look->queues[i] = (struct vd_ruled_queue){.number = (uint16_t)queues[i].queue, .passes = queues[i].fail_open,
-						 .is_cut = queues[i].segments};
+		look->queues[i] = (struct vd_ruled_queue){.number = (uint16_t)queues[i].queue,
+							  .passes = queues[i].fail_open,
+							  .is_cut = queues[i].segments};
 }
 
 static bool are_same(const struct vd_ruled_look *one, const struct vd_ruled_look *other)
