@@ -145,12 +145,20 @@ all: lib $(OUT)/verdict $(OUT)/verdict@.service $(FUNCTIONS) $(NET_PROGRAMS)
 help:
 	@sed -n '/^# verdict:/,/^$$/s/^# \{0,1\}//p' Makefile
 
-# everything is rebuilt when the flags change
-FLAGS_NOW := $(BINDIR) $(FUNCTIONDIR) $(CC) $(CXX) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(CXXFLAGS_ALL) $(LDFLAGS_ALL) $(LIB_LIBS) $(TOOL_LIBS) $(JEMALLOC) $(PEER_CFLAGS)
-$(OUT)/flags: FORCE
+# a file that is written when what it says changes
+define write_if_new
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(subst ','\'',$(FLAGS_NOW))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(FLAGS_NOW))' > $@
+	@printf '%s\n' '$(subst ','\'',$(1))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(1))' > $@
+endef
 
+# everything is rebuilt when the flags change, and what names a directory when it is installed to others
+FLAGS_NOW := $(CC) $(CXX) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(CXXFLAGS_ALL) $(LDFLAGS_ALL) $(LIB_LIBS) $(TOOL_LIBS) $(JEMALLOC) $(PEER_CFLAGS)
+$(OUT)/flags: FORCE
+	$(call write_if_new,$(FLAGS_NOW))
+$(OUT)/directories: FORCE
+	$(call write_if_new,$(PREFIX) $(BINDIR) $(LIBDIR) $(INCLUDEDIR) $(FUNCTIONDIR))
+
+$(OUT)/obj/engine/load.o: $(OUT)/directories
 $(OUT)/obj/engine/load.o: CPPFLAGS_ALL += -DFUNCTION_DIRECTORY='"$(FUNCTIONDIR)"'
 
 # what `verdict bench` says of itself; no commit where the sources are not a repository. Another user, to whom git tells nothing,
@@ -184,7 +192,7 @@ $(LIB_SHARED): $(LIB_OBJECTS) lib/libverdict.map
 $(OUT)/libverdict.so: $(LIB_SHARED)
 	$(Q)ln -sf $(notdir $<) $@
 
-$(OUT)/verdict.pc: Makefile $(OUT)/flags
+$(OUT)/verdict.pc: Makefile $(OUT)/flags $(OUT)/directories
 	$(Q)printf '%s\n' 'prefix=$(PREFIX)' 'includedir=$(INCLUDEDIR)' 'libdir=$(LIBDIR)' '' \
 		'Name: verdict' 'Description: decide on packets that netfilter queues' 'Version: $(VERSION)' \
 		'Cflags: -I$${includedir}' 'Libs: -L$${libdir} -lverdict' \
@@ -204,7 +212,7 @@ $(IPQ_SHARED): $(IPQ_OBJECTS) lib/ipq/libipq.map
 $(OUT)/libipq.so: $(IPQ_SHARED)
 	$(Q)ln -sf $(notdir $<) $@
 
-$(OUT)/libipq.pc: Makefile $(OUT)/flags
+$(OUT)/libipq.pc: Makefile $(OUT)/flags $(OUT)/directories
 	$(Q)printf '%s\n' 'prefix=$(PREFIX)' 'includedir=$(INCLUDEDIR)' 'libdir=$(LIBDIR)' '' \
 		'Name: libipq' 'Description: the old interface to packets that netfilter queues' 'Version: $(VERSION)' \
 		'Cflags: -I$${includedir} -I$${includedir}/libipq/compat' 'Libs: -L$${libdir} -lipq' \
@@ -215,7 +223,7 @@ $(OUT)/verdict: $(TOOL_OBJECTS) $(LIB_STATIC) lib/functions.list
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -Wl,--dynamic-list=lib/functions.list -o $@ $(TOOL_OBJECTS) -Wl,--whole-archive $(LIB_STATIC) -Wl,--no-whole-archive $(LIB_LIBS) $(TOOL_LIBS) $(JEMALLOC)
 
-$(OUT)/verdict@.service: tools/service/verdict@.service.in $(OUT)/flags
+$(OUT)/verdict@.service: tools/service/verdict@.service.in $(OUT)/directories
 	$(Q)sed 's,@BINDIR@,$(BINDIR),' $< > $@
 
 # stock functions use what a user's function may use, and nothing else

@@ -16,16 +16,9 @@ if [ "$(basename "$(dirname "$(readlink -f "${VERDICT:-build/plain/verdict}")")"
 	finish
 fi
 
-# built in a copy: other directories to install to are other flags, for which everything is built again
-here=$PWD source=$scratch/source there=$scratch/root
-prefix=$there/usr
-mkdir "$source" && tar -c --exclude=./build --exclude=./.git . | tar -x -C "$source" || exit 1
-
-make_here() {
-	make --no-print-directory -C "$source" -j "$(nproc)" PREFIX=/usr DESTDIR="$there" "$@"
-}
-
-expect_exit 0 "make install" make_here install
+here=$PWD there=$scratch/root
+prefix=$there/usr/local
+expect_exit 0 "make install" make --no-print-directory install DESTDIR="$there"
 if [ "$failed" -ne 0 ]; then finish; fi
 
 for file in lib/libipq.a lib/libipq.so lib/libipq.so.0 lib/pkgconfig/libipq.pc include/libipq.h include/libipq/libipq.h \
@@ -196,7 +189,7 @@ expect_orders 6 "goes with nfnetlink" "$compat" linux/netfilter/nfnetlink_queue.
 
 # ---- uninstall ----
 
-expect_exit 0 "make uninstall" make_here uninstall
+expect_exit 0 "make uninstall" make --no-print-directory uninstall DESTDIR="$there"
 run_and_keep find "$there" ! -type d
 if [ -z "$output" ]; then ok "leaves no file"; else not_ok "leaves no file"; show_output; fi
 run_and_keep find "$there" -path '*ipq*' -o -path '*/include/linux*'
