@@ -94,12 +94,12 @@ namespaces() {
 
 before=$(namespaces)
 
-is_gone() {
+is_clean() {
 	[ -z "$(ours)" ] && [ "$(namespaces)" = "$before" ]
 }
 
 nothing_is_left() {
-	if wait_until 5 is_gone; then ok "$1"; else not_ok "$1 (processes: $(ours | paste -sd ' '); namespaces: $(namespaces), before: $before)"; fi
+	if wait_until 5 is_clean; then ok "$1"; else not_ok "$1 (processes: $(ours | paste -sd ' '); namespaces: $(namespaces), before: $before)"; fi
 }
 
 # ---- what it measures ----

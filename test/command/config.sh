@@ -255,9 +255,7 @@ start() {
 # ended: by SIGINT
 ended() {
 	kill -INT "$engine" 2>/dev/null
-	timeout 20 tail --pid="$engine" -f /dev/null
-	wait "$engine"
-	status=$?
+	await 20 "$engine"
 	if [ "$status" -ne 0 ]; then
 		not_ok "the engine ends (exit status $status)"
 		output=$(cat err)
@@ -403,7 +401,7 @@ printf 'queue 0; for 1h; stats none\n' >verdict.conf
 expect_exit 0 "--for wins" timeout 20 "$verdict" run --config verdict.conf --for 1
 start 'queue 0-1; packets 50; stats json'
 send_both >/dev/null 2>&1 &
-timeout 20 tail --pid="$engine" -f /dev/null
+wait_until 20 is_gone "$engine"
 ended
 wait "$!" 2>/dev/null
 expect_equal 50 "$(($(last 0 received) + $(last 1 received)))" "packets"

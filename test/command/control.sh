@@ -95,9 +95,7 @@ start() {
 # ended PROCESS SIGNAL: $status
 ended() {
 	kill "-$2" "$1"
-	timeout 20 tail --pid="$1" -f /dev/null
-	wait "$1"
-	status=$?
+	await 20 "$1"
 }
 
 descriptors() {
@@ -232,10 +230,10 @@ if [ -e "$test_functions/slow.so" ]; then
 	start impatient --queue 12 --function "$test_functions/slow.so:10000000,sleep" --workers 1 --control impatient
 	"$send" --to 127.0.0.1 --port 9100 --count 1 >/dev/null
 	wait_until 20 awk '$1 == 12 && $3 == 1 { found = 1 } END { exit !found }' "$queues"
-	is_gone() { # two signals at once would be one
+	ends_by_signals() { # two at once would be one
 		! kill -TERM "$engine"
 	}
-	wait_until 20 is_gone
+	wait_until 20 ends_by_signals
 	wait "$engine"
 	status=$?
 	if [ "$status" -eq 1 ] && [ ! -e "$directory/impatient.sock" ]; then ok "two signals leave no socket"; else not_ok "two signals leave no socket"; fi

@@ -85,9 +85,7 @@ start() {
 # ended PROCESS SIGNAL: $status
 ended() {
 	kill "-$2" "$1"
-	timeout 20 tail --pid="$1" -f /dev/null
-	wait "$1" 2>/dev/null
-	status=$?
+	await 20 "$1"
 }
 
 looks=0
@@ -286,9 +284,8 @@ dump=$child
 wait_until 20 is_looking
 before=$(counted INPUT arrived-)
 traffic 4000
-timeout 20 tail --pid="$dump" -f /dev/null
-wait "$dump"
-expect_exit 0 "a full disk ends it with 1" test $? -eq 1
+await 20 "$dump"
+expect_exit 0 "a full disk ends it with 1" test "$status" -eq 1
 expect_output "^verdict: $scratch/full/file cannot be written any further: No space left on device; what it has is in order$" "and a sentence" \
 	cat "$scratch/full.err"
 expect_exit 0 "one only" test "$(wc -l <"$scratch/full.err")" -eq 1
@@ -389,7 +386,7 @@ if [ "${asked:-1}" -eq 0 ] && [ "$arrived" -ge $((8000 * 6 / 7)) ]; then ok "a c
 fi
 if [ $((after - before)) -lt 8192 ]; then ok "nor does memory grow"; else not_ok "nor does memory grow ($before kB, then $after kB)"; fi
 : >"$scratch/deaf.go"
-timeout 20 tail --pid="$deaf" -f /dev/null
+await 20 "$deaf"
 show "$scratch/deaf"
 read -r word decided missed matched shown < <(grep '^end' <<<"$output")
 count=$(grep -c ' by ' <<<"$output")
@@ -421,9 +418,8 @@ last=$dump
 traffic 400
 ended "$engine" TERM
 expect_exit 0 "the daemon ends as ever" test "$status" -eq 0
-timeout 20 tail --pid="$last" -f /dev/null
-wait "$last"
-expect_exit 0 "and the dump with 1" test $? -eq 1
+await 20 "$last"
+expect_exit 0 "and the dump with 1" test "$status" -eq 1
 expect_output '^verdict: the daemon at /run/verdict/default.sock has come to its end$' "and a sentence" cat "$scratch/last.err"
 expect_shown "$scratch/last" '^end 400 0 400 400$' 1 "its file has everything"
 run_and_keep grep -Ei 'refused by|not allowed|system call' "$scratch/engine.err"
@@ -461,9 +457,8 @@ has_packets() {
 }
 expect_exit 0 "packets are there at once" wait_until 20 has_packets
 ended "$engine" KILL
-timeout 20 tail --pid="$dump" -f /dev/null
-wait "$dump"
-expect_exit 0 "a daemon that is killed ends it with 1" test $? -eq 1
+await 20 "$dump"
+expect_exit 0 "a daemon that is killed ends it with 1" test "$status" -eq 1
 expect_output '^verdict: the daemon at .* has hung up: it was killed, or threw this client out$' "and a sentence" cat "$scratch/killed.err"
 expect_shown "$scratch/killed" ' by ' 40 "its file is in order"
 

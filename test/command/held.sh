@@ -84,7 +84,7 @@ holds() {
 }
 wait_until 10 holds 1 || not_ok "one is held"
 expect_output '^ *held +1 ' "stats show it" "$verdict" stats "$scratch/control"
-expect_exit 0 "packets are dumped when they begin to wait" timeout 20 tail --pid="$dump" -f /dev/null
+expect_exit 0 "packets are dumped when they begin to wait" wait_until 20 is_gone "$dump"
 expect_exit 0 "with who holds them" grep -a 'held by ask' "$scratch/held.pcapng"
 stats=$("$verdict" stats "$scratch/control" --json)
 expect_equal() {

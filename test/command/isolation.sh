@@ -71,6 +71,7 @@ expect_sentence run 2 "function misdeed: say KIND" "arguments that a function re
 
 # ---- a run ----
 
+receiver=''
 is_reading() {
 	grep -q '^verdict: reading queue ' err
 }
@@ -95,47 +96,49 @@ start() {
 	is_reading || { not_ok "it starts: $*"; sed 's/^/# /' err; finish; }
 }
 
+# end: of the engine, and of the receiver: $status, $output; $arrived of the packets did, $overtaken
 end() {
+	local ended
+
 	kill -INT "$engine"
-	timeout 60 tail --pid="$engine" -f /dev/null
-	wait "$engine"
-	status=$?
-	output=$(cat out)
-}
-
-number() {
-	printf '%s\n' "$output" | sed -n "s/^  $1  *\([0-9][0-9]*\).*/\1/p" | head -n 1
-}
-
-expect_number() {
-	local seen
-
-	seen=$(number "$1")
-	if [ "${seen:-0}" = "$2" ]; then
-		ok "$3"
-	else
-		not_ok "$3 ($1: ${seen:-none} instead of $2)"
-		show_output
-		sed 's/^/# /' err | head -n 20
+	await 60 "$engine"
+	ended=$status
+	if [ -n "$receiver" ]; then
+		kill -INT "$receiver"
+		await 60 "$receiver"
+		receiver=''
+		arrived=$(sed -n 's/.*"received":\([0-9]*\).*/\1/p' sink.out)
+		overtaken=$(sed -n 's/.*"reordered":\([0-9]*\).*/\1/p' sink.out)
 	fi
+	output=$(cat out)
+	status=$ended
 }
 
-is_ready() {
-	grep -q ready sink.err
-}
-
-# traffic COUNT [OPTION...]: from far to 9000 here; $arrived of them did, $overtaken
-traffic() {
-	local receiver
-
+# receive: until `end`
+receive() {
 	: >sink.err
-	background "$sink" --port 9000 --idle 3000 --for 60 >sink.out 2>sink.err
+	background "$sink" --port 9000 >sink.out 2>sink.err
 	receiver=$child
-	wait_until 20 is_ready
+	wait_until 20 grep -q ready sink.err || not_ok "the receiver does not start"
+}
+
+# have_come COUNT: packets to the queue
+have_come() {
+	[ "$(iptables-legacy -w -nvxL INPUT | awk '$3 == "NFQUEUE" { print $1 }')" -ge "$1" ]
+}
+
+# packets COUNT [OPTION...]: from far to 9000 here, until none waits any more
+packets() {
+	iptables-legacy -w -Z INPUT
 	far "$send" --to 10.9.0.1 --port 9000 --flows 16 --count "$1" "${@:2}" >/dev/null
-	wait "$receiver"
-	arrived=$(sed -n 's/.*"received":\([0-9]*\).*/\1/p' sink.out)
-	overtaken=$(sed -n 's/.*"reordered":\([0-9]*\).*/\1/p' sink.out)
+	wait_until 60 have_come "$1"
+	wait_until 60 is_empty
+}
+
+# traffic COUNT [OPTION...]: the same, and they are received
+traffic() {
+	receive
+	packets "$@"
 }
 
 expect_arrived() {
@@ -274,13 +277,6 @@ start --function accept --seccomp no
 expect_status '^(Cap(Inh|Prm|Eff|Bnd|Amb):	0{16}|NoNewPrivs:	1)$' 6 "without a filter they have no more either"
 end
 
-# packets COUNT: from far; until none waits any more
-packets() {
-	far "$send" --to 10.9.0.1 --port 9000 --count "$1" >/dev/null
-	sleep 0.05 # the last ones may still be on the wire
-	wait_until 20 is_empty
-}
-
 for call in execve fork old-fork ptrace socket kill tgkill wait4 waitid seccomp pdeathsig netlink unix late library; do
 	case $call in # the function accepts what goes as it expects; what the engine may do and these may not, it does not expect
 	netlink | unix | late) wanted=0 ;;
@@ -300,7 +296,7 @@ grep -q 'called socket(), which is refused: allow it with seccomp-allow socket' 
 # ---- who is killed ----
 
 start --function accept
-traffic 1000 --rate 5000
+packets 1000
 before=$(hosts | tr '\n' ' ')
 # shellcheck disable=SC2086 # several
 kill -KILL $before
@@ -309,11 +305,11 @@ has_others() {
 }
 wait_until 20 has_others && ok "killed processes are replaced" || not_ok "killed processes are replaced"
 traffic 1000 --rate 5000
-expect_arrived 1000 "and no packet is lost for that"
 run_and_keep "$verdict" stats /run/isolation --json
 expect_kept '"host":\{"isolated":true,"restarts":[1-9]' "stats tell of it"
 end
-expect_number 'of them faults' 0 "nobody is guilty"
+expect_arrived 1000 "and no packet is lost for that"
+expect_number 'of them faults' none "nobody is guilty"
 
 start --function accept
 kill -KILL "$engine"
@@ -380,11 +376,9 @@ printf '%s\n' 'queue 0;' 'log-rate 0;' 'function first { arguments "100,mark=0";
 background "$verdict" run --config verdict.conf --user filter --seccomp no >out 2>err
 engine=$child
 wait_until 60 is_reading
-: >sink.err
-background "$sink" --port 9000 --idle 5000 --for 120 >sink.out 2>sink.err
-receiver=$child
-wait_until 20 is_ready
-background nsenter --net="/proc/$far/ns/net" -- "$send" --to 10.9.0.1 --port 9000 --flows 16 --count 30000 --rate 3000 >sent
+receive
+iptables-legacy -w -Z INPUT
+background nsenter --net="/proc/$far/ns/net" -- "$send" --to 10.9.0.1 --port 9000 --flows 16 --rate 3000 >sent
 sender=$child
 for _ in 1 2 3; do
 	reload 'isolation process;' 'function first { arguments "100,mark=0"; }'
@@ -393,15 +387,16 @@ for _ in 1 2 3; do
 	reload 'isolation thread;' 'function first { arguments "100,mark=0"; }'
 	[ "$(hosts | wc -l)" -eq 0 ] || not_ok "a process"
 done
-wait "$sender"
-wait "$receiver"
-arrived=$(sed -n 's/.*"received":\([0-9]*\).*/\1/p' sink.out)
-overtaken=$(sed -n 's/.*"reordered":\([0-9]*\).*/\1/p' sink.out)
-expect_arrived 30000 "reloads from threads to processes and back lose no packet, and none is overtaken"
+kill -INT "$sender"
+await 60 "$sender"
+sent=$(sed -n 's/.*"sent":\([0-9]*\).*/\1/p' sent)
+wait_until 60 have_come "$sent"
+wait_until 60 is_empty
+end
+expect_arrived "$sent" "reloads from threads to processes and back lose no packet, and none is overtaken"
 has_said 'reloaded: the new configuration is in effect' 9 && ok "all of them took effect" || { not_ok "all of them took effect"; sed 's/^/# /' err; }
 has_said 'the state of function first begins empty: where functions run in processes, it is not handed on' 9 &&
 	ok "that state begins anew is said" || { not_ok "that state begins anew is said"; sed 's/^/# /' err; }
-end
 nothing_is_left "nothing is left of these"
 
 # with a filter of system calls, which has to have room for it from the start
@@ -414,8 +409,8 @@ reload 'isolation process;' 'function match { arguments "udp=accept"; }'
 has_said 'reloaded: the new' 1 && ok "a reload under a filter" || { not_ok "a reload under a filter"; sed 's/^/# /' err; }
 expect_status '^(Cap(Inh|Prm|Eff|Bnd|Amb):	0{16}|NoNewPrivs:	1|Seccomp:	2)$' 7 "where they have no more than at the start"
 traffic 500 --rate 5000
-expect_arrived 500 "and decide"
 end
+expect_arrived 500 "and decide"
 nothing_is_left "nothing is left of it, either"
 
 printf '%s\n' 'queue 0;' 'function accept;' >verdict.conf

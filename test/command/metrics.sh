@@ -112,9 +112,7 @@ start() {
 # ended: stops it; $status
 ended() {
 	kill -TERM "$engine"
-	timeout 20 tail --pid="$engine" -f /dev/null
-	wait "$engine"
-	status=$?
+	await 20 "$engine"
 }
 
 is_settled() {

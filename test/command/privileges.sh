@@ -108,9 +108,7 @@ start() {
 # ended: stops it, waits for the end; $status, $output
 ended() {
 	kill -INT "$engine" 2>/dev/null
-	timeout 30 tail --pid="$engine" -f /dev/null
-	wait "$engine"
-	status=$?
+	await 30 "$engine"
 	output=$(cat "$scratch/out" "$scratch/err")
 }
 

@@ -108,11 +108,6 @@ upgrade() {
 		mv "$verdict.new" "$verdict" && tell restart TERM
 }
 
-# counted NAME: the sum of what the queues of the running one have of it
-counted() {
-	"$verdict" stats edge --json | grep -o "\"$1\":[0-9]*" | awk -F: '{ sum += $2 } END { print sum + 0 }'
-}
-
 # ---- packets: to two addresses, of which a hash makes queues ----
 
 lay_wire
@@ -169,18 +164,13 @@ end_load() {
 	done
 }
 
-# has_received COUNT: or more, since it was started
-has_received() {
-	[ "$(counted received)" -ge "$1" ]
-}
-
 # has_arrived COUNT: or more, on the far side
 has_arrived() {
 	far awk -v count="$1" '/far0:/ { found = $3 >= count } END { exit !found }' /proc/net/dev
 }
 
 in_hands_are() {
-	[ "$(counted in_flight)" = "$1" ]
+	[ "$(accounted edge in_flight)" = "$1" ]
 }
 
 configure accept ''
@@ -235,9 +225,9 @@ configure accept "$slowly"
 again "restarted with a slow function" tell restart TERM
 passed_by_fault=0
 for ((i = 1; i <= 10; i++)); do
-	wait_until 60 has_received 10 || not_ok "it decides"
+	wait_until 60 has_accounted edge received 10 || not_ok "it decides"
 	again "kill -9 number $i" tell restart KILL
-	passed_by_fault=$((passed_by_fault + $(counted inherited_accepted)))
+	passed_by_fault=$((passed_by_fault + $(accounted edge inherited_accepted)))
 done
 if [ "$(grep -c ' -9$' "$log")" -eq 10 ]; then ok "10 times kill -9"; else not_ok "10 times kill -9"; show_logs; fi
 end_load
@@ -258,9 +248,9 @@ again "on-fault drop" reload
 begin_load
 inherited=0
 for ((i = 1; i <= 10; i++)); do
-	wait_until 60 has_received 10 || not_ok "it decides"
+	wait_until 60 has_accounted edge received 10 || not_ok "it decides"
 	again "kill -9 number $i" tell restart KILL
-	inherited=$((inherited + $(counted inherited_dropped)))
+	inherited=$((inherited + $(accounted edge inherited_dropped)))
 done
 end_load
 if [ $((sent - arrived)) -eq "$inherited" ] && [ "$inherited" -gt 0 ]; then
@@ -275,7 +265,7 @@ fi
 configure accept ''
 again "reloaded" reload
 begin_load
-wait_until 60 has_received 100 || not_ok "it decides"
+wait_until 60 has_accounted edge received 100 || not_ok "it decides"
 tell stop INT
 managed
 service=

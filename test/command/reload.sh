@@ -53,9 +53,7 @@ start() {
 
 ended() {
 	kill -TERM "$engine"
-	timeout 20 tail --pid="$engine" -f /dev/null
-	wait "$engine"
-	status=$?
+	await 20 "$engine"
 	output=$(cat out)
 }
 

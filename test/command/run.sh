@@ -185,9 +185,7 @@ start() {
 # ended [SIGNAL]: sends it; waits for the end; $status, $output
 ended() {
 	[ "$#" -eq 0 ] || kill "-$1" "$engine"
-	timeout 20 tail --pid="$engine" -f /dev/null
-	wait "$engine"
-	status=$?
+	await 20 "$engine"
 	output=$(cat "$scratch/out")
 }
 

@@ -48,9 +48,7 @@ start() {
 
 # ended PID: without a signal from here; its exit status in $status
 ended() {
-	timeout 30 tail --pid="$1" -f /dev/null
-	wait "$1"
-	status=$?
+	await 30 "$1"
 }
 
 # ---- nobody is there ----

@@ -62,8 +62,7 @@ start() {
 # ended SIGNAL: the daemon
 ended() {
 	kill "-$1" "$engine"
-	timeout 20 tail --pid="$engine" -f /dev/null
-	wait "$engine" 2>/dev/null
+	await 20 "$engine"
 }
 
 start --queue 5-7 --function 'match:udp port 9001=drop' --function accept

@@ -119,9 +119,26 @@ expect_number() {
 	fi
 }
 
+# accounted DAEMON NAME: the sum over its queues, as $verdict shows it
+accounted() {
+	"$verdict" stats "$1" --json | grep -o "\"$2\":[0-9]*" | awk -F: '{ sum += $2 } END { print sum + 0 }'
+}
+
+# has_accounted DAEMON NAME COUNT: or more
+has_accounted() {
+	[ "$(accounted "$1" "$2")" -ge "$3" ]
+}
+
 # is_gone PID
 is_gone() {
 	! kill -0 "$1" 2>/dev/null
+}
+
+# await SECONDS PROCESS: the end of a child; $status. One that takes longer is killed, as $status shows then
+await() {
+	wait_until "$1" is_gone "$2" || kill -KILL "$2"
+	wait "$2" 2>/dev/null
+	status=$?
 }
 
 # has_lines COUNT: so many lines, at least, in $scratch/out
