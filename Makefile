@@ -425,7 +425,7 @@ uninstall:
 # ---- what can be seen without running it ----
 
 SCRIPTS := tools/demo tools/check tools/install-deps tools/ipq-compat tools/trace tools/completion/verdict .ci/run bench/run bench/report \
-	bench/profile bench/flamegraph bench/net/drain bench/net/live bench/net/loads bench/net/levers bench/net/reloads bench/net/restarts bench/net/soak bench/net/footprint bench/net/held bench/net/metrics bench/net/script.sh $(wildcard test/command/*.sh) test/support/shell.sh test/support/wire.sh test/support/manager.sh test/support/namespace.sh
+	bench/profile bench/flamegraph bench/net/drain bench/net/live bench/net/loads bench/net/levers bench/net/reloads bench/net/restarts bench/net/soak bench/net/footprint bench/net/held bench/net/metrics bench/net/script.sh $(wildcard test/command/*.sh) $(wildcard test/support/*.sh)
 
 lint:
 	shellcheck -x $(SCRIPTS)

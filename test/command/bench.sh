@@ -17,8 +17,6 @@ fi
 # shellcheck source=test/support/shell.sh
 . test/support/shell.sh
 
-verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
-build=$(dirname "$verdict")
 export VERDICT_FUNCTION_PATH=$build/functions
 test_functions=$build/test/functions
 
@@ -99,7 +97,7 @@ is_clean() {
 }
 
 nothing_is_left() {
-	if wait_until 5 is_clean; then ok "$1"; else not_ok "$1 (processes: $(ours | paste -sd ' '); namespaces: $(namespaces), before: $before)"; fi
+	if wait_until 20 is_clean; then ok "$1"; else not_ok "$1 (processes: $(ours | paste -sd ' '); namespaces: $(namespaces), before: $before)"; fi
 }
 
 # ---- what it measures ----

@@ -15,8 +15,6 @@ cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=test/support/wire.sh
 . test/support/wire.sh
 
-verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
-build=$(dirname "$verdict")
 export VERDICT_FUNCTION_PATH=$build/functions
 clock=$build/test/preload/clock.so
 

@@ -9,7 +9,6 @@ cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=test/support/shell.sh
 . test/support/shell.sh
 
-verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
 top=$PWD
 unset VERDICT_FUNCTION_PATH
 

@@ -15,9 +15,9 @@ cd "$(dirname "$0")/../.." || exit 1
 . test/support/shell.sh
 # shellcheck source=test/support/wire.sh
 . test/support/wire.sh
+# shellcheck source=test/support/daemon.sh
+. test/support/daemon.sh
 
-verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
-build=$(dirname "$verdict")
 top=$PWD
 export VERDICT_FUNCTION_PATH=$build/functions
 test_functions=$build/test/functions
@@ -233,23 +233,11 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 ip link set lo up
 
-# is_reading: the engine says so
-is_reading() {
-	grep -q '^verdict: reading queue ' err
-}
-
 # start CONTENTS OPTION...: an engine with this file in the background
 start() {
 	printf '%s\n' "$1" >verdict.conf
 	shift
-	: >err
-	background "$verdict" run --config verdict.conf "$@" >out 2>err
-	engine=$child
-	if ! wait_until 20 is_reading; then
-		not_ok "run $* does not start"
-		output=$(cat verdict.conf err)
-		show_output
-	fi
+	start_daemon out err --config verdict.conf "$@" || sed 's/^/# /' verdict.conf
 }
 
 # ended: by SIGINT
@@ -269,10 +257,6 @@ last() {
 }
 
 # expect_equal WANTED SEEN TEXT
-expect_equal() {
-	if [ "$1" = "$2" ]; then ok "$3"; else not_ok "$3 ('$2' instead of '$1')"; fi
-}
-
 copy_range() {
 	awk -v queue="$1" '$1 == queue { print $5 }' "$queues"
 }
@@ -293,9 +277,7 @@ if [ "$(last 2 receive_buffer)" -lt "$(last 0 receive_buffer)" ]; then ok "a sho
 	not_ok "a shorter queue has a smaller buffer"
 fi
 general=$(last 0 receive_buffer) own=$(last 2 receive_buffer)
-background "$verdict" run --queue 0 --stats json --maxlen 2k --copy-range 300 >out 2>err
-engine=$child
-wait_until 20 is_reading
+start_daemon out err --queue 0 --stats json --maxlen 2k --copy-range 300
 ended
 expect_equal "$general" "$(last 0 receive_buffer)" "as large as by --maxlen"
 

@@ -14,9 +14,9 @@ cd "$(dirname "$0")/../.." || exit 1
 . test/support/shell.sh
 # shellcheck source=test/support/wire.sh
 . test/support/wire.sh
+# shellcheck source=test/support/daemon.sh
+. test/support/daemon.sh
 
-verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
-build=$(dirname "$verdict")
 send=$PWD/build/plain/bench/net/send
 [ -x "$build/bench/net/send" ] && send=$build/bench/net/send
 export VERDICT_FUNCTION_PATH=$build/functions
@@ -65,31 +65,13 @@ if [ -f "$scratch/file" ] && [ ! -e "$directory" ]; then ok "all of that leaves 
 
 # ---- a daemon, and packets all the time ----
 
-counted() {
-	iptables-legacy -nvxL "$1" | awk -v comment="$2" '$0 ~ comment { print $1 }'
-}
-
 # behind the queue INPUT counts what arrives, and nobody answers it
 iptables-legacy -w -A OUTPUT -p udp --dport 9000:9003 -m comment --comment asked -j NFQUEUE --queue-num 7
 iptables-legacy -w -A INPUT -p udp --dport 9000:9003 -m comment --comment arrived -j DROP
 
-is_reading() {
-	grep -q '^verdict: reading queue ' "$1"
-}
-
 # start NAME OPTION...: a daemon; $engine is its process, $scratch/NAME.err what it says
 start() {
-	local name=$1
-
-	shift
-	: >"$scratch/$name.err" # what one before it said does not count
-	background "$verdict" run "$@" >"$scratch/$name.out" 2>"$scratch/$name.err"
-	engine=$child
-	if ! wait_until 20 is_reading "$scratch/$name.err"; then
-		not_ok "run $* does not start"
-		output=$(cat "$scratch/$name.err")
-		show_output
-	fi
+	start_daemon "$scratch/$1.out" "$scratch/$1.err" "${@:2}"
 }
 
 # ended PROCESS SIGNAL: $status
@@ -218,7 +200,7 @@ start third --queue 11 --control "$scratch/c.sock"
 third=$engine
 ended "$next" INT
 expect_output "pid $third," "who has lost it does not take it from the next one" "$verdict" stats "$scratch/c.sock"
-kill -STOP "$third"
+stand_still "$third"
 expect_sentence stats 1 "the daemon at $scratch/c.sock, pid $third \(verdict\), does not answer within 5 s" "one that is stopped" \
 	"$scratch/c.sock"
 kill -CONT "$third"

@@ -12,7 +12,6 @@ cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=test/support/shell.sh
 . test/support/shell.sh
 
-verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
 
 expect_lines() {
 	if [ "$(printf '%s\n' "$output" | wc -l)" -eq "$1" ]; then
@@ -53,11 +52,7 @@ fi
 enter_new_namespace() {
 	background unshare --net -- sleep 120
 	namespace=/proc/$child/ns/net
-	wait_until 5 differs "$namespace" /proc/self/ns/net && inside ip link set lo up
-}
-
-differs() {
-	[ "$(readlink "$1")" != "$(readlink "$2")" ]
+	wait_until 20 differs "$namespace" /proc/self/ns/net && inside ip link set lo up
 }
 
 inside() {
@@ -72,7 +67,7 @@ is_bound() {
 start_reader() {
 	background nsenter --net="$namespace" -- "$verdict" run --queue "$1" --function accept --stats none >"$scratch/reader" 2>&1
 	reader=$child
-	wait_until 5 is_bound "$1"
+	wait_until 20 is_bound "$1"
 }
 
 send_udp() {
@@ -114,7 +109,7 @@ else
 		expect_kept 'hint +queue 5: the rule in ip filter INPUT has no bypass' "a missing bypass is a hint"
 		expect_kept 'no bypass +ip6 filter INPUT' "rules of IPv6 are found"
 
-		kill -STOP "$reader"
+		stand_still "$reader"
 		send_udp 3
 		expect_exit 1 "a reader that has stopped answering: exit 1" "$verdict" doctor --netns "$namespace"
 		expect_kept 'queue 5: 3 packets wait, and none was answered' "says how many wait"
@@ -211,7 +206,7 @@ background nsenter --net="$namespace" -- "$verdict" run --queue 6 --function acc
 reader=$child
 if ! inside iptables-legacy -A INPUT -p udp -j NFQUEUE --queue-num 6 2>"$scratch/iptables"; then
 	skip "--ipq of a queue with packets in it: no iptables-legacy NFQUEUE here ($(head -n 1 "$scratch/iptables"))"
-elif ! wait_until 5 is_bound 6; then
+elif ! wait_until 20 is_bound 6; then
 	not_ok "verdict run reads queue 6"
 	sed 's/^/# /' "$scratch/reader"
 else
@@ -219,12 +214,12 @@ else
 	expect_seven "a reader's process, copy mode and range" "$reader" 2 700 0 1024 0 0
 	expect_kept 'the kernel does not tell the length that queue 6 may have: 1024 is what it begins with' \
 		"what the kernel does not tell is said"
-	kill -STOP "$reader"
+	stand_still "$reader"
 	send_udp 3
 	seven 6
 	expect_seven "three packets wait" "$reader" 2 700 3 1024 0 0
 	send_udp 1207
-	wait_until 5 waits 6 1200
+	wait_until 20 waits 6 1200
 	seven 6
 	expect_seven "1200 wait, and ten were dropped" "$reader" 2 700 1200 1200 10 0
 	expect_kept 'queue 6 may have: 1200 is what waits now' "which is more than the queue begins with"
@@ -266,7 +261,7 @@ make_router() {
 	enter_new_namespace || return
 	background unshare --net -- sleep 120
 	neighbour=/proc/$child/ns/net
-	wait_until 5 differs "$neighbour" /proc/self/ns/net || return
+	wait_until 20 differs "$neighbour" /proc/self/ns/net || return
 	inside ip link add left address 02:00:00:00:00:0a type veth peer name out netns "$child" &&
 		inside ip link add right type veth peer name back address 02:00:00:00:00:02 netns "$child" &&
 		inside ip address add 10.98.0.254/24 dev left && inside ip link set left up &&
@@ -335,7 +330,7 @@ fi
 background nsenter --net="$namespace" -- "$scratch/filter" run --queue 3 --function accept --copy-range 65531 --maxlen 1200 --stats none \
 	>"$scratch/reader" 2>&1
 reader=$child
-wait_until 5 is_bound 3
+wait_until 20 is_bound 3
 
 if command -v python3 >/dev/null; then
 	expect_output '^1$' "a veth has one receive queue" of_left rx_queues
@@ -386,7 +381,7 @@ else
 	skip "tracked connections: none here ($(head -n 1 "$scratch/iptables"))"
 fi
 
-kill -STOP "$reader"
+stand_still "$reader"
 forward 2000
 kill -CONT "$reader"
 wait_until 10 is_empty

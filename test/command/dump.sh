@@ -12,9 +12,9 @@ cd "$(dirname "$0")/../.." || exit 1
 . test/support/namespace.sh
 # shellcheck source=test/support/shell.sh
 . test/support/shell.sh
+# shellcheck source=test/support/daemon.sh
+. test/support/daemon.sh
 
-verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
-build=$(dirname "$verdict")
 send=$PWD/build/plain/bench/net/send
 [ -x "$build/bench/net/send" ] && send=$build/bench/net/send
 export VERDICT_FUNCTION_PATH=$build/functions:$build/test/functions
@@ -62,24 +62,9 @@ for port in 9000 9001 9002 9003 9100; do
 	iptables-legacy -w -A INPUT -p udp --dport "$port" -m comment --comment "arrived-$port" -j DROP
 done
 
-counted() {
-	iptables-legacy -nvxL "$1" | awk -v comment="$2" '$0 ~ comment { sum += $1 } END { print sum + 0 }'
-}
-
-is_reading() {
-	grep -q '^verdict: reading queue ' "$1"
-}
-
 # start OPTION...: a daemon; $engine
 start() {
-	: >"$scratch/engine.err"
-	background "$verdict" run --control default --stats none "$@" >"$scratch/engine.out" 2>"$scratch/engine.err"
-	engine=$child
-	if ! wait_until 20 is_reading "$scratch/engine.err"; then
-		not_ok "run $* does not start"
-		output=$(cat "$scratch/engine.err")
-		show_output
-	fi
+	start_daemon "$scratch/engine.out" "$scratch/engine.err" --control default --stats none "$@"
 }
 
 # ended PROCESS SIGNAL: $status

@@ -12,13 +12,12 @@ cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=test/support/shell.sh
 . test/support/shell.sh
 
-verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
 cc=${CC:-cc}
 if ! command -v "$cc" >/dev/null; then
 	skip "the functions in the pages: needs a compiler"
 	finish
 fi
-if [ "$(basename "$(dirname "$verdict")")" != plain ]; then
+if [ "$(basename "$build")" != plain ]; then
 	skip "the functions are compiled against the plain build"
 	finish
 fi

@@ -9,15 +9,11 @@
 
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-
-if [ "$(id -u)" -eq 0 ] && [ "${1:-}" != inside ]; then
-	exec unshare --net -- bash "$0" inside
-fi
-
+# shellcheck source=test/support/namespace.sh
+. test/support/namespace.sh
 # shellcheck source=test/support/shell.sh
 . test/support/shell.sh
 
-verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
 cc=${CC:-cc}
 if [ "$(id -u)" -ne 0 ]; then
 	skip "held packets: needs root"
@@ -27,7 +23,7 @@ if ! command -v "$cc" >/dev/null || ! command -v python3 >/dev/null; then
 	skip "held packets: needs a compiler and python3"
 	finish
 fi
-if [ "$(basename "$(dirname "$verdict")")" != plain ]; then
+if [ "$(basename "$build")" != plain ]; then
 	skip "the function is compiled against the plain build"
 	finish
 fi
@@ -87,12 +83,10 @@ expect_output '^ *held +1 ' "stats show it" "$verdict" stats "$scratch/control"
 expect_exit 0 "packets are dumped when they begin to wait" wait_until 20 is_gone "$dump"
 expect_exit 0 "with who holds them" grep -a 'held by ask' "$scratch/held.pcapng"
 stats=$("$verdict" stats "$scratch/control" --json)
-expect_equal() {
-	if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1 ('$2' instead of '$3')"; fi
-}
-expect_equal "by the accounts, one was accepted" "$(jq .queues[0].verdicts.accept <<<"$stats")" 1
-expect_equal "the refused ones were dropped later" "$(jq '.queues[0] | .held_dropped == .drops.function and .held_dropped >= 1' <<<"$stats")" true
+expect_equal 1 "$(jq .queues[0].verdicts.accept <<<"$stats")" "by the accounts, one was accepted"
+expect_equal true "$(jq '.queues[0] | .held_dropped == .drops.function and .held_dropped >= 1' <<<"$stats")" \
+	"the refused ones were dropped later"
 kill -INT "$verdict_run"
 wait "$verdict_run"
-expect_equal "it ends in good order" $? 0
+expect_equal 0 $? "it ends in good order"
 finish

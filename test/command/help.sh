@@ -9,7 +9,6 @@ cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=test/support/shell.sh
 . test/support/shell.sh
 
-verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
 man=tools/man
 
 # the file that reads a command's options

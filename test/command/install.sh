@@ -11,7 +11,7 @@ cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=test/support/shell.sh
 . test/support/shell.sh
 
-if [ "$(basename "$(dirname "$(readlink -f "${VERDICT:-build/plain/verdict}")")")" != plain ]; then
+if [ "$(basename "$build")" != plain ]; then
 	skip "what is installed is the plain build"
 	finish
 fi

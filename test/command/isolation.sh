@@ -15,8 +15,9 @@ cd "$(dirname "$0")/../.." || exit 1
 . test/support/shell.sh
 # shellcheck source=test/support/wire.sh
 . test/support/wire.sh
+# shellcheck source=test/support/daemon.sh
+. test/support/daemon.sh
 
-build=$(dirname "$(readlink -f "${VERDICT:-build/plain/verdict}")")
 send=$build/bench/net/send
 sink=$build/bench/net/sink
 # functions crash here, and it is not the sanitizer's business; leaks are looked for by tracing, which is refused
@@ -24,18 +25,7 @@ export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}handle_segv=0:handle_abort=0:
 # processes are made by one that was forked by one with threads
 export TSAN_OPTIONS=${TSAN_OPTIONS:+$TSAN_OPTIONS:}die_after_fork=0:atexit_sleep_ms=0:handle_segv=0:handle_abort=0
 
-# where another user can read it, too
-chmod 755 "$scratch"
-mkdir "$scratch/functions"
-cp "$build/verdict" "$build"/functions/*.so "$scratch/functions/" && mv "$scratch/functions/verdict" "$scratch/verdict"
-verdict=$scratch/verdict
-has_functions=''
-if [ -e "$build/test/functions/misdeed.so" ]; then
-	cp "$build/test/functions"/{misdeed,crash,forbidden,slow}.so "$scratch/"
-	has_functions=yes
-fi
-chmod -R a+rX "$scratch"
-export VERDICT_FUNCTION_PATH=$scratch/functions
+show_to_all "$build/test/functions"/{misdeed,crash,forbidden,slow}.so
 
 # ---- what is wrong with the options ----
 
@@ -49,7 +39,7 @@ if [ "$(id -u)" -ne 0 ]; then
 	skip "everything on real packets: needs root"
 	finish
 fi
-if [ -z "$has_functions" ]; then
+if [ ! -e "$scratch/misdeed.so" ]; then
 	skip "everything on real packets: needs $build/test/functions (make test-programs)"
 	finish
 fi
@@ -72,12 +62,8 @@ expect_sentence run 2 "function misdeed: say KIND" "arguments that a function re
 # ---- a run ----
 
 receiver=''
-is_reading() {
-	grep -q '^verdict: reading queue ' err
-}
-
 has_come() {
-	is_reading || ! kill -0 "$engine"
+	is_reading err || ! kill -0 "$engine"
 }
 
 # start OPTION...: in the background; $engine. AddressSanitizer's locks are not taken around a fork by a process with threads: where one was
@@ -91,9 +77,9 @@ start() {
 		background "$verdict" run --queue 0 --isolation process --log-rate 0 --stats text --control /run/isolation "$@" >out 2>err
 		engine=$child
 		wait_until 60 has_come
-		is_reading || ! ((--tries))
+		is_reading err || ! ((--tries))
 	do :; done
-	is_reading || { not_ok "it starts: $*"; sed 's/^/# /' err; finish; }
+	is_reading err || { not_ok "it starts: $*"; sed 's/^/# /' err; finish; }
 }
 
 # end: of the engine, and of the receiver: $status, $output; $arrived of the packets did, $overtaken
@@ -372,10 +358,7 @@ reload() {
 }
 
 printf '%s\n' 'queue 0;' 'log-rate 0;' 'function first { arguments "100,mark=0"; }' >verdict.conf
-: >err
-background "$verdict" run --config verdict.conf --user filter --seccomp no >out 2>err
-engine=$child
-wait_until 60 is_reading
+start_daemon out err --config verdict.conf --user filter --seccomp no || finish
 receive
 iptables-legacy -w -Z INPUT
 background nsenter --net="/proc/$far/ns/net" -- "$send" --to 10.9.0.1 --port 9000 --flows 16 --rate 3000 >sent
@@ -401,10 +384,7 @@ nothing_is_left "nothing is left of these"
 
 # with a filter of system calls, which has to have room for it from the start
 printf '%s\n' 'queue 0;' 'isolation process;' 'function accept;' >verdict.conf
-: >err
-background "$verdict" run --config verdict.conf --user filter >out 2>err
-engine=$child
-wait_until 60 is_reading
+start_daemon out err --config verdict.conf --user filter || finish
 reload 'isolation process;' 'function match { arguments "udp=accept"; }'
 has_said 'reloaded: the new' 1 && ok "a reload under a filter" || { not_ok "a reload under a filter"; sed 's/^/# /' err; }
 expect_status '^(Cap(Inh|Prm|Eff|Bnd|Amb):	0{16}|NoNewPrivs:	1|Seccomp:	2)$' 7 "where they have no more than at the start"
@@ -414,10 +394,7 @@ expect_arrived 500 "and decide"
 nothing_is_left "nothing is left of it, either"
 
 printf '%s\n' 'queue 0;' 'function accept;' >verdict.conf
-: >err
-background "$verdict" run --config verdict.conf --user filter >out 2>err
-engine=$child
-wait_until 60 is_reading
+start_daemon out err --config verdict.conf --user filter || finish
 reload 'isolation process;' 'function accept;'
 has_said 'not reloaded.*functions cannot be isolated: no process can be made for them.*start it with isolation process' 1 &&
 	ok "one without room refuses it, and says what to do" || { not_ok "one without room refuses it"; sed 's/^/# /' err; }

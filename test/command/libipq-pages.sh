@@ -13,8 +13,6 @@ cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=test/support/shell.sh
 . test/support/shell.sh
 
-verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
-build=$(dirname "$verdict")
 man=tools/man
 cc=${CC:-cc}
 if [ "$(basename "$build")" != plain ]; then
@@ -96,10 +94,6 @@ if [ "$(id -u)" -ne 0 ]; then
 	finish
 fi
 
-differs() {
-	[ "$(readlink "$1")" != "$(readlink "$2")" ]
-}
-
 inside() {
 	nsenter --net="$namespace" -- "$@"
 }
@@ -114,7 +108,7 @@ is_free() {
 
 background unshare --net -- sleep 300
 namespace=/proc/$child/ns/net
-if ! { wait_until 5 differs "$namespace" /proc/self/ns/net && inside ip link set lo up; }; then
+if ! { wait_until 20 differs "$namespace" /proc/self/ns/net && inside ip link set lo up; }; then
 	skip "the programs on real packets: no network namespace could be made"
 	finish
 fi
@@ -127,7 +121,7 @@ fi
 start() {
 	background nsenter --net="$namespace" -- "$@" >"$scratch/started" 2>&1
 	started=$child
-	if ! wait_until 5 is_bound 0; then
+	if ! wait_until 20 is_bound 0; then
 		not_ok "$(basename "$1") takes queue 0"
 		sed 's/^/# /' "$scratch/started"
 		return 1
@@ -137,7 +131,7 @@ start() {
 stop() {
 	kill "$started" 2>/dev/null
 	wait "$started" 2>/dev/null
-	wait_until 5 is_free 0
+	wait_until 20 is_free 0
 }
 
 # libipq(3)
@@ -164,7 +158,7 @@ both_ports() {
 	inside iptables-legacy -Z INPUT
 	inside bash -c 'for ((i = 0; i < 10; i++)); do echo echo >/dev/udp/127.0.0.1/7; echo other >/dev/udp/127.0.0.1/9; done' 2>/dev/null
 	arrived() { inside iptables-legacy -nvxL INPUT | grep -Eq '^ *10 .*dpt:9$'; }
-	wait_until 5 arrived
+	wait_until 20 arrived
 	seen=$(inside iptables-legacy -nvxL INPUT | awk '/dpt:/ { print $NF, $1 }' | tr '\n' ' ')
 	if [ "$seen" = "dpt:7 0 dpt:9 10 " ]; then
 		ok "$1: ten to port 9 arrive, and none to port 7"

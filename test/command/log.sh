@@ -13,8 +13,6 @@ cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=test/support/shell.sh
 . test/support/shell.sh
 
-verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
-build=$(dirname "$verdict")
 export VERDICT_FUNCTION_PATH=$build/functions
 unset JOURNAL_STREAM
 

@@ -8,16 +8,13 @@
 
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-
-if [ "$(id -u)" -eq 0 ] && [ "${1:-}" != inside ]; then
-	exec unshare --net -- bash "$0" inside
-fi
-
+# shellcheck source=test/support/namespace.sh
+. test/support/namespace.sh
 # shellcheck source=test/support/shell.sh
 . test/support/shell.sh
+# shellcheck source=test/support/daemon.sh
+. test/support/daemon.sh
 
-verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
-build=$(dirname "$verdict")
 send=$build/bench/net/send
 export VERDICT_FUNCTION_PATH=$build/functions
 queues=/proc/net/netfilter/nfnetlink_queue
@@ -91,22 +88,9 @@ expect_value() {
 	fi
 }
 
-# expect_equal TEXT SEEN WANTED
-expect_equal() {
-	if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1 ($2 instead of $3)"; fi
-}
-
 # start OPTION...: an engine in the background; $engine is its process
 start() {
-	: >"$scratch/err"
-	background "$verdict" run --stats none "$@" >"$scratch/out" 2>"$scratch/err"
-	engine=$child
-	if ! wait_until 20 grep -q '^verdict: reading queue ' "$scratch/err"; then
-		not_ok "run $* does not start"
-		output=$(cat "$scratch/err")
-		show_output
-		finish
-	fi
+	start_daemon "$scratch/out" "$scratch/err" --stats none "$@" || finish
 }
 
 # ended: stops it; $status
@@ -140,7 +124,7 @@ expect_value 700 'verdict_queue_verdicts_total{queue="0",verdict="accept"}'
 expect_value 300 'verdict_queue_verdicts_total{queue="0",verdict="drop"}'
 expect_value 200 'verdict_queue_verdicts_total{queue="1",verdict="accept"}'
 expect_value 300 'verdict_queue_drops_total{queue="0",cause="function"}'
-expect_equal "and that is all that did not go on" "$(sum 'verdict_queue_drops_total{')" 300
+expect_equal 300 "$(sum 'verdict_queue_drops_total{')" "and that is all that did not go on"
 expect_value 700 'verdict_queue_default_total{queue="0"}'
 expect_value 0 'verdict_queue_default_total{queue="1"}'
 expect_value 16384 'verdict_queue_limit_packets{queue="1"}'
@@ -154,13 +138,14 @@ expect_value 1000 'verdict_queue_latency_seconds_count{queue="0",since="received
 expect_value 1000 'verdict_queue_latency_seconds_bucket{queue="0",since="received",le="+Inf"}'
 expect_value 200 'verdict_queue_latency_seconds_count{queue="1",since="received"}'
 expect_value 1 "verdict_build_info{version=\"$("$verdict" --version | sed 's/.* //')\"}"
-expect_equal "threads decided as many" "$(sum 'verdict_worker_packets_total{')" 1200
+expect_equal 1200 "$(sum 'verdict_worker_packets_total{')" "threads decided as many"
 # nobody has these ports, and the kernel counts what came for them
-expect_equal "as many went on as arrived behind the queues" "$(awk '/^Udp: [0-9]/ { print $3 }' /proc/net/snmp)" 900
-expect_equal "the kernel gave out as many ids" "$(awk '{ sum += $8 } END { print sum }' "$queues")" 1200
-expect_equal "there are as many threads as the kernel knows" "$(value process_threads)" \
-	"$(awk '/^Threads:/ { print $2 }' "/proc/$engine/status")"
-expect_equal "there is a line for each worker" "$(grep -c '^verdict_worker_packets_total{worker="worker-[01]"}' "$scratch/metrics")" 2
+expect_equal 900 "$(awk '/^Udp: [0-9]/ { print $3 }' /proc/net/snmp)" "as many went on as arrived behind the queues"
+expect_equal 1200 "$(awk '{ sum += $8 } END { print sum }' "$queues")" "the kernel gave out as many ids"
+expect_equal "$(awk '/^Threads:/ { print $2 }' "/proc/$engine/status")" "$(value process_threads)" \
+	"there are as many threads as the kernel knows"
+expect_equal 2 "$(grep -c '^verdict_worker_packets_total{worker="worker-[01]"}' "$scratch/metrics")" \
+	"there is a line for each worker"
 
 # not_falling FILE: each counter, and each bucket of a histogram, is as large as in the scrape before at least
 not_falling() {
@@ -172,7 +157,7 @@ not_falling() {
 }
 
 scrape && awk '/^verdict_queue_latency_seconds_bucket\{queue="0",since="received"/ { if ($2 < last) exit 1; last = $2 }' "$scratch/metrics"
-expect_equal "buckets of the histogram are cumulative" $? 0
+expect_equal 0 $? "buckets of the histogram are cumulative"
 
 "$send" --to 127.0.0.1 --port 9000 --for 2 --flows 8 --rate 20000 >/dev/null &
 children+=($!)
@@ -183,7 +168,7 @@ for ((i = 0; i < 20; i++)); do
 	scrape || { not_ok "a scrape under load"; break; }
 	fell+=$(not_falling "$scratch/before")
 done
-expect_equal "no counter goes down under load" "$fell" ''
+expect_equal '' "$fell" "no counter goes down under load"
 wait $!
 
 # ---- HTTP ----
@@ -209,7 +194,7 @@ expect_kept '^verdict_build_info' "HTTP/1.0 will do"
 if type promtool >/dev/null 2>&1; then
 	scrape
 	expect_exit 0 "promtool finds nothing wrong" promtool check metrics <"$scratch/metrics"
-	expect_equal "and has nothing to say" "$output" ''
+	expect_equal '' "$output" "and has nothing to say"
 else
 	skip "what promtool says: it is not here (package prometheus)"
 fi
@@ -225,7 +210,7 @@ for ((i = 0; i < 60; i++)); do
 	hanging+=("$connection")
 	((i % 3 == 0)) || printf 'GET /metrics HTTP/1.1\r\nX: %d' "$i" 1>&"$connection" 2>"$scratch/refused"
 done
-expect_equal "60 clients hang" "${#hanging[@]}" 60
+expect_equal 60 "${#hanging[@]}" "60 clients hang"
 if scrape; then ok "and a scrape comes through"; else not_ok "and a scrape comes through"; fi
 # after 10 seconds they would have to go anyway
 if [ $((SECONDS - begin)) -lt 9 ]; then ok "long before they have to go"; else not_ok "long before they have to go ($((SECONDS - begin)) s)"; fi
@@ -286,14 +271,14 @@ expect_sentence run 1 'metrics cannot be shown at 0.0.0.0:9100: Address already 
 if awk '$1 == 7 { exit 1 }' "$queues"; then ok "no queue is bound for it"; else not_ok "no queue is bound for it"; fi
 if scrape; then ok "the first one goes on"; else not_ok "the first one goes on"; fi
 ended
-expect_equal "and ends as asked" "$status" 0
+expect_equal 0 "$status" "and ends as asked"
 
 # ---- where it listens ----
 
 start --queue 0 --metrics 9100
 if scrape; then ok "a port can be used again at once"; else not_ok "a port can be used again at once"; fi
 output=$(awk '$4 == "0A" { print $2 }' /proc/net/tcp /proc/net/tcp6)
-expect_equal "a port is that of 127.0.0.1" "$output" 0100007F:238C
+expect_equal 0100007F:238C "$output" "a port is that of 127.0.0.1"
 ended
 start --queue 0 --metrics '[::1]:9101'
 if scrape 9101 ::1; then ok "an address of IPv6"; else not_ok "an address of IPv6"; fi
@@ -318,7 +303,7 @@ listening() {
 printf 'queue 0;\nmetrics 9103;\n' >"$scratch/here.conf"
 kill -HUP "$engine"
 if wait_until 20 has_reloaded_at 9103 "done" 2; then ok "a reload moves it to another address"; else not_ok "a reload moves it to another address"; fi
-expect_equal "and away from the old one" "$(listening)" '0100007F:238F '
+expect_equal '0100007F:238F ' "$(listening)" "and away from the old one"
 printf 'queue 0;\nmetrics 127.0.0.1:9103;\n' >"$scratch/here.conf"
 kill -HUP "$engine"
 if wait_until 20 has_reloaded_at 9103 "done" 3; then ok "the same one, written otherwise"; else not_ok "the same one, written otherwise"; fi
@@ -331,7 +316,8 @@ wait_until 20 is_listening 0100007F:2390 || not_ok "another one listens"
 printf 'queue 0;\nmetrics 9104;\n' >"$scratch/here.conf"
 kill -HUP "$engine"
 if wait_until 20 has_reloaded_at 9103 refused 1; then ok "one that is taken is refused, and the old one stays"; else not_ok "one that is taken is refused, and the old one stays"; fi
-expect_equal "with a sentence" "$(grep -c 'not reloaded, .*here.conf:2: metrics cannot be shown at 9104: Address already in use: stop' "$scratch/err")" 1
+expect_equal 1 "$(grep -c 'not reloaded, .*here.conf:2: metrics cannot be shown at 9104: Address already in use: stop' "$scratch/err")" \
+	"with a sentence"
 printf 'queue 0;\nmetrics none;\n' >"$scratch/here.conf"
 kill -HUP "$engine"
 listens_alone() {
@@ -345,7 +331,7 @@ kill -HUP "$engine"
 if wait_until 20 has_reloaded_at 9102 "done" 5; then ok "and it can come again, with its counts"; else not_ok "and it can come again, with its counts"; fi
 ended
 start --config "$scratch/here.conf" --metrics none
-expect_equal "--metrics none takes it back" "$(awk '$4 == "0A"' /proc/net/tcp /proc/net/tcp6)" ''
+expect_equal '' "$(awk '$4 == "0A"' /proc/net/tcp /proc/net/tcp6)" "--metrics none takes it back"
 ended
 
 # ---- losses, by cause ----
@@ -394,7 +380,7 @@ sort -o "$scratch/there" "$scratch/there"
 jq -r '(.panels[] | select(.targets) | .targets[].expr), (.annotations.list[].expr // empty)' "$dashboard" >"$scratch/expressions"
 jq -r '.templating.list[] | .definition // empty' "$dashboard" >>"$scratch/expressions"
 grep -oE '\b(verdict|process|go)_[a-z0-9_]+' "$scratch/expressions" | sort -u >"$scratch/asked"
-expect_equal "it asks only for what there is" "$(comm -13 "$scratch/there" "$scratch/asked" | paste -sd ' ')" ''
+expect_equal '' "$(comm -13 "$scratch/there" "$scratch/asked" | paste -sd ' ')" "it asks only for what there is"
 if [ "$(wc -l <"$scratch/asked")" -gt 30 ]; then ok "and for much of it"; else not_ok "and for much of it"; fi
 # labels: those of Prometheus itself, and those that there are
 { grep -oE '[a-z_]+="' "$scratch/metrics" | tr -d '="'; printf '%s\n' instance job; } | sort -u >"$scratch/labels"
@@ -402,7 +388,7 @@ if [ "$(wc -l <"$scratch/asked")" -gt 30 ]; then ok "and for much of it"; else n
 	grep -oE '[a-z_]+(=~?|!~|!=)"' "$scratch/expressions" | sed 's/[=!~].*//'
 	grep -oE '\b(by|on|group_left) \([a-z, _]*\)' "$scratch/expressions" | sed 's/.*(//; s/)//' | tr -d ' ' | tr ',' '\n'
 } | sort -u >"$scratch/asked"
-expect_equal "nor by other labels" "$(comm -13 "$scratch/labels" "$scratch/asked" | paste -sd ' ')" ''
+expect_equal '' "$(comm -13 "$scratch/labels" "$scratch/asked" | paste -sd ' ')" "nor by other labels"
 ended
 
 finish

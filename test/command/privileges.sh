@@ -15,24 +15,15 @@ cd "$(dirname "$0")/../.." || exit 1
 . test/support/shell.sh
 # shellcheck source=test/support/wire.sh
 . test/support/wire.sh
+# shellcheck source=test/support/daemon.sh
+. test/support/daemon.sh
 
-build=$(dirname "$(readlink -f "${VERDICT:-build/plain/verdict}")")
 send=$build/bench/net/send
 # LeakSanitizer traces the process at its end, which is refused
 export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0
 
-# where another user can read it, too
-chmod 755 "$scratch"
-mkdir "$scratch/functions"
-cp "$build/verdict" "$build"/functions/*.so "$scratch/functions/" && mv "$scratch/functions/verdict" "$scratch/verdict"
-verdict=$scratch/verdict
-forbidden=''
-if [ -e "$build/test/functions/forbidden.so" ]; then
-	cp "$build/test/functions"/{forbidden,slow}.so "$scratch/"
-	forbidden=$scratch/forbidden.so slow=$scratch/slow.so
-fi
-chmod -R a+rX "$scratch"
-export VERDICT_FUNCTION_PATH=$scratch/functions
+show_to_all "$build/test/functions"/{forbidden,slow}.so
+forbidden=$scratch/forbidden.so slow=$scratch/slow.so
 
 # ---- what is wrong with the options ----
 
@@ -80,10 +71,6 @@ lay_wire
 		far iptables-legacy -w -A INPUT -p udp --dport 9000 -m comment --comment passed -j DROP
 } || exit 1
 
-is_reading() {
-	grep -q '^verdict: reading queue ' "$scratch/err"
-}
-
 has_ended() {
 	[ ! -e "/proc/$engine" ] || grep -q '^State:.Z' "/proc/$engine/status"
 }
@@ -93,8 +80,8 @@ started() {
 	: >"$scratch/err"
 	background "$@" >"$scratch/out" 2>"$scratch/err"
 	engine=$child
-	wait_until 30 eval 'is_reading || has_ended'
-	if ! is_reading; then
+	wait_until 30 eval 'is_reading "$scratch/err" || has_ended'
+	if ! is_reading "$scratch/err"; then
 		not_ok "it starts: $*"
 		output=$(cat "$scratch/err")
 		show_output
@@ -306,14 +293,14 @@ for form in text json; do
 	background "$verdict" run --queue 0-1 --user filter --for 300 --stats $form --writers 1 --batch-delay 1ms --cpu 0 \
 		--function first:5 --function 'nat:203.0.113.7=10.0.0.9' --function mss:pmtu --function 'replace:abc=xyz' --function mark:7 >"$scratch/out" 2>"$scratch/err"
 	engine=$child
-	wait_until 30 is_reading
+	wait_until 30 is_reading "$scratch/err"
 	expect_passed 2000 passed "--stats $form, all kinds of functions: packets pass"
 	wait_until 20 grep -q . "$scratch/out"
 	stops "--stats $form"
 	quiet "and nothing was refused"
 done
 
-if [ -n "$forbidden" ]; then
+if [ -e "$forbidden" ]; then
 	: >"$scratch/err"
 	before=$(arrived passed)
 	start --queue 0 --user filter --workers 1 --on-fault accept --function "$slow:2000,sleep"

@@ -16,8 +16,9 @@ cd "$(dirname "$0")/../.." || exit 1
 . test/support/shell.sh
 # shellcheck source=test/support/wire.sh
 . test/support/wire.sh
+# shellcheck source=test/support/daemon.sh
+. test/support/daemon.sh
 
-build=$(dirname "$(readlink -f "${VERDICT:-build/plain/verdict}")")
 
 if [ "$(id -u)" -ne 0 ]; then
 	skip "verdict in production: needs root"

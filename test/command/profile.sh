@@ -15,8 +15,6 @@ cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=test/support/wire.sh
 . test/support/wire.sh
 
-verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
-build=$(dirname "$verdict")
 if [ "$(basename "$build")" != plain ]; then
 	skip "a script is the same in every build"
 	finish
@@ -218,7 +216,7 @@ for options in '--workers 1' '--workers 2' '--workers 2 --writers 1'; do
 	wait_until 10 is_bound 7
 	background tools/trace --seconds 2 "$engine" >"$scratch/trace" 2>&1
 	trace=$child
-	wait_until 5 has_probes
+	wait_until 20 has_probes
 	sleep 0.8 # until they are enabled, too
 	far "$send" --to 10.9.0.1 --count $COUNT --port 9000 --flows 64 >/dev/null
 	wait "$trace"
@@ -268,7 +266,7 @@ if kill -0 "$engine" 2>/dev/null; then ok "and the engine goes on"; else not_ok 
 # one that was killed leaves its probes to the next one
 background tools/trace --seconds 60 "$engine"
 trace=$child
-wait_until 5 has_probes
+wait_until 20 has_probes
 sleep 0.5
 kill -KILL "$trace"
 wait "$trace" 2>/dev/null

@@ -14,14 +14,14 @@ cd "$(dirname "$0")/../.." || exit 1
 . test/support/shell.sh
 # shellcheck source=test/support/wire.sh
 . test/support/wire.sh
+# shellcheck source=test/support/daemon.sh
+. test/support/daemon.sh
 
 if [ "$(id -u)" -ne 0 ]; then
 	skip "reloads on real packets: needs root"
 	finish
 fi
 
-verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
-build=$(dirname "$verdict")
 send=$build/bench/net/send
 export VERDICT_FUNCTION_PATH=$build/functions
 top=$PWD
@@ -46,9 +46,7 @@ has_said() {
 
 # start: verdict.conf, in the background
 start() {
-	background "$verdict" run --config verdict.conf "$@" >out 2>err
-	engine=$child
-	wait_until 20 has_said '^verdict: reading queue' 1 || { not_ok "it starts"; output=$(cat err); show_output; finish; }
+	start_daemon out err --config verdict.conf "$@" || finish
 }
 
 ended() {

@@ -13,9 +13,9 @@ cd "$(dirname "$0")/../.." || exit 1
 . test/support/namespace.sh
 # shellcheck source=test/support/shell.sh
 . test/support/shell.sh
+# shellcheck source=test/support/daemon.sh
+. test/support/daemon.sh
 
-verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
-build=$(dirname "$verdict")
 programs=$build/bench/net
 export VERDICT_FUNCTION_PATH=$build/functions
 queues=/proc/net/netfilter/nfnetlink_queue
@@ -114,10 +114,6 @@ expect_sentence rules 1 "'/dev/null' is not a network namespace" "a file that is
 
 # ---- a router between two ----
 
-differs() {
-	[ "$(readlink "$1")" != "$(readlink "$2")" ]
-}
-
 # neighbour: $child is the process that keeps it
 neighbour() {
 	background unshare --net -- sleep 900
@@ -160,16 +156,9 @@ ask() {
 		jq '.received // .answers // .count')
 }
 
-is_reading() {
-	grep -q '^verdict: reading queue ' "$scratch/err"
-}
-
 # start OPTION...: an engine on queues 0 and 1
 start() {
-	: >"$scratch/err"
-	background "$verdict" run --queue 0-1 --stats json "$@" >"$scratch/out" 2>"$scratch/err"
-	engine=$child
-	wait_until 20 is_reading || not_ok "run $* does not start ($(cat "$scratch/err"))"
+	start_daemon "$scratch/out" "$scratch/err" --queue 0-1 --stats json "$@"
 }
 
 # stop: $given is how many packets it had
@@ -179,20 +168,11 @@ stop() {
 	given=$(jq -s 'last | [.queues[].received] | add' "$scratch/out")
 }
 
-# has_stopped: all threads of the engine, which takes a moment
-has_stopped() {
-	! cut -d ' ' -f 3 "/proc/$engine/task"/*/stat | grep -qv T
-}
-
 waiting() {
 	awk '{ sum += $3 } END { print sum + 0 }' "$queues"
 }
 
 # expect_equal WANTED SEEN TEXT
-expect_equal() {
-	if [ "$1" = "$2" ]; then ok "$3"; else not_ok "$3 (wanted $1, not $2)"; fi
-}
-
 # apply OPTION...: fails when it cannot be done
 apply() {
 	run_and_keep timeout 60 "$verdict" rules --backend "$backend" --apply "$@"
@@ -425,8 +405,7 @@ else
 	expect_equal "$once" "$(ours)" "nft: setting it twice is one set"
 	if iptables-legacy -t mangle -A OUTPUT -p udp -j NFQUEUE --queue-num 0; then
 		start --function accept
-		kill -STOP "$engine"
-		wait_until 20 has_stopped
+		stand_still "$engine"
 		for _ in 1 2 3; do echo >/dev/udp/10.9.2.2/7009; done
 		apply --queue 0 --hook output,forward,input --connmark 0x1/0x1 --reject-mark 8
 		expect_equal 3 "$(waiting)" "nft: another set with the same hooks, and more: packets that wait stay in the queue"

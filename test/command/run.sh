@@ -15,9 +15,9 @@ cd "$(dirname "$0")/../.." || exit 1
 . test/support/shell.sh
 # shellcheck source=test/support/wire.sh
 . test/support/wire.sh
+# shellcheck source=test/support/daemon.sh
+. test/support/daemon.sh
 
-verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
-build=$(dirname "$verdict")
 send=$build/bench/net/send
 export VERDICT_FUNCTION_PATH=$build/functions
 test_functions=$build/test/functions
@@ -166,20 +166,9 @@ rule() {
 	iptables-legacy -w -A "$@" || exit 1
 }
 
-# is_reading FILE: the engine says so
-is_reading() {
-	grep -q '^verdict: reading queue ' "$1"
-}
-
 # start OPTION...: an engine in the background; $engine is its process, $scratch/out and $scratch/err what it prints
 start() {
-	background "$verdict" run "$@" >"$scratch/out" 2>"$scratch/err"
-	engine=$child
-	if ! wait_until 20 is_reading "$scratch/err"; then
-		not_ok "run $* does not start"
-		output=$(cat "$scratch/err")
-		show_output
-	fi
+	start_daemon "$scratch/out" "$scratch/err" "$@"
 }
 
 # ended [SIGNAL]: sends it; waits for the end; $status, $output

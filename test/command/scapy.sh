@@ -9,8 +9,6 @@ cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=test/support/shell.sh
 . test/support/shell.sh
 
-verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
-build=$(dirname "$verdict")
 edit_any=$build/test/functions/edit_any.so
 
 if [ "$(basename "$build")" != plain ]; then

@@ -14,9 +14,9 @@ cd "$(dirname "$0")/../.." || exit 1
 . test/support/shell.sh
 # shellcheck source=test/support/wire.sh
 . test/support/wire.sh
+# shellcheck source=test/support/daemon.sh
+. test/support/daemon.sh
 
-verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
-build=$(dirname "$verdict")
 send=$build/bench/net/send
 sink=$build/bench/net/sink
 export VERDICT_FUNCTION_PATH=$build/functions

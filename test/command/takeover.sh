@@ -15,9 +15,9 @@ cd "$(dirname "$0")/../.." || exit 1
 . test/support/shell.sh
 # shellcheck source=test/support/wire.sh
 . test/support/wire.sh
+# shellcheck source=test/support/daemon.sh
+. test/support/daemon.sh
 
-verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
-build=$(dirname "$verdict")
 export VERDICT_FUNCTION_PATH=$build/functions
 
 # ---- what is refused before anything is asked ----
@@ -35,15 +35,9 @@ fi
 lay_wire
 iptables-legacy -w -A INPUT -p udp --dport 9007 -j NFQUEUE --queue-num 7 || exit 1
 
-is_reading() {
-	grep -q '^verdict: reading queue ' "$scratch/err.$1"
-}
-
 # start NUMBER OPTION...: one more, by the same name
 start() {
-	background "$verdict" run --queue 7 --control "$scratch/socket" "${@:2}" >"$scratch/out.$1" 2>"$scratch/err.$1"
-	engine=$child
-	wait_until 20 is_reading "$1" || { not_ok "number $1 starts"; output=$(cat "$scratch/err.$1"); show_output; finish; }
+	start_daemon "$scratch/out.$1" "$scratch/err.$1" --queue 7 --control "$scratch/socket" "${@:2}" || finish
 }
 
 # ended PID: without a signal from here; its exit status in $status
@@ -121,7 +115,7 @@ ended "$engine"
 
 background env NOTIFY_SOCKET="$scratch/nobody" "$verdict" run --queue 7 --control "$scratch/socket" >"$scratch/out.40" 2>"$scratch/err.40"
 engine=$child
-wait_until 20 is_reading 40
+wait_until 20 is_reading "$scratch/err.40"
 expect_exit 1 "a service manager's is not taken over" timeout 30 "$verdict" run --queue 7 --control "$scratch/socket" --takeover
 expect_kept '^verdict: its service manager keeps its queues: have that one restart it$' "and told what to do"
 if kill -0 "$engine" && is_bound 7; then ok "it goes on"; else not_ok "it goes on"; fi

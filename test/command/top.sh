@@ -12,9 +12,9 @@ cd "$(dirname "$0")/../.." || exit 1
 . test/support/namespace.sh
 # shellcheck source=test/support/shell.sh
 . test/support/shell.sh
+# shellcheck source=test/support/daemon.sh
+. test/support/daemon.sh
 
-verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
-build=$(dirname "$verdict")
 send=$PWD/build/plain/bench/net/send
 [ -x "$build/bench/net/send" ] && send=$build/bench/net/send
 export VERDICT_FUNCTION_PATH=$build/functions
@@ -39,24 +39,9 @@ mount -t tmpfs tmpfs /run && ip link set lo up || exit 1
 iptables-legacy -w -A OUTPUT -p udp --dport 9000:9003 -m comment --comment asked -j NFQUEUE --queue-num 7
 iptables-legacy -w -A INPUT -p udp --dport 9000:9003 -m comment --comment arrived -j DROP
 
-counted() {
-	iptables-legacy -nvxL "$1" | awk -v comment="$2" '$0 ~ comment { print $1 }'
-}
-
-is_reading() {
-	grep -q '^verdict: reading queue ' "$1"
-}
-
 # start OPTION...: a daemon; $engine
 start() {
-	: >"$scratch/err"
-	background "$verdict" run --control default --stats none "$@" >"$scratch/out" 2>"$scratch/err"
-	engine=$child
-	if ! wait_until 20 is_reading "$scratch/err"; then
-		not_ok "run $* does not start"
-		output=$(cat "$scratch/err")
-		show_output
-	fi
+	start_daemon "$scratch/out" "$scratch/err" --control default --stats none "$@"
 }
 
 # ended SIGNAL: the daemon
@@ -236,7 +221,7 @@ expect_screen '^QUEUE  WAIT FLIGHT  IN/s ACCEPT  DROP REJECT OTHER FAULT *$' "a 
 expect_screen '^q quit  s sort QUEUE  r reverse  z zero ' "and the keys are still there"
 "${terminal[@]}" resize-window -t top -x 80 -y 24
 
-kill -STOP "$engine"
+stand_still "$engine"
 expect_screen '^the daemon does not answer *$' "a daemon that is stopped"
 kill -CONT "$engine"
 is_without() {

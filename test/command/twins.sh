@@ -15,9 +15,9 @@ cd "$(dirname "$0")/../.." || exit 1
 . test/support/shell.sh
 # shellcheck source=test/support/wire.sh
 . test/support/wire.sh
+# shellcheck source=test/support/daemon.sh
+. test/support/daemon.sh
 
-verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
-build=$(dirname "$verdict")
 export VERDICT_FUNCTION_PATH=$build/functions
 
 if [ "$(id -u)" -ne 0 ]; then
@@ -26,10 +26,6 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 lay_wire
 mount -t tmpfs tmpfs /run || exit 1
-
-is_reading() {
-	grep -q '^verdict: reading queue ' "$scratch/err"
-}
 
 # metric NAME: as it is scraped
 metric() {
@@ -54,10 +50,8 @@ sed 's/queue 7-8/queue 17-18/; /^control/d' "$scratch/all.conf" >"$scratch/metri
 sed 's/queue 7-8/queue 6-8/; /^control/d; /^metrics/d' "$scratch/all.conf" >"$scratch/some.conf"
 
 "$verdict" rules --config "$scratch/all.conf" --hook input --protocol udp --family ipv4 --backend iptables-legacy --apply >/dev/null || exit 1
-: >"$scratch/err"
-background "$verdict" run --config "$scratch/all.conf" >"$scratch/out" 2>"$scratch/err"
-first=$child
-wait_until 20 is_reading || { not_ok "the first one starts"; output=$(cat "$scratch/err"); show_output; finish; }
+start_daemon "$scratch/out" "$scratch/err" --config "$scratch/all.conf" || finish
+first=$engine
 sockets=$(ls -i /run/verdict)
 rules_before=$(rules)
 owners_before=$(owners)

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 #
-# What command tests share. Source it first; end with `finish`. A check prints one line:
+# What command tests share. Source it first, in the root of the sources; end with `finish`. A check prints one line:
 #
 #	ok - text        not ok - text (and what was seen, behind #)        skip - text
 #
 # and the last line is "N passed, N failed, N skipped". Make network namespaces with `unshare --net`, without a name:
 # they are gone with their last process, however the test ends.
+
+# the program that is tested, and the build that it is of
+verdict=$(readlink -f "${VERDICT:-build/plain/verdict}")
+# shellcheck disable=SC2034 # for those who source this
+build=$(dirname "$verdict")
 
 passed=0 failed=0 skipped=0
 children=()
@@ -119,14 +124,19 @@ expect_number() {
 	fi
 }
 
-# accounted DAEMON NAME: the sum over its queues, as $verdict shows it
-accounted() {
-	"$verdict" stats "$1" --json | grep -o "\"$2\":[0-9]*" | awk -F: '{ sum += $2 } END { print sum + 0 }'
+# expect_equal WANTED SEEN TEXT
+expect_equal() {
+	if [ "$1" = "$2" ]; then ok "$3"; else not_ok "$3 (wanted $1, not $2)"; fi
 }
 
-# has_accounted DAEMON NAME COUNT: or more
-has_accounted() {
-	[ "$(accounted "$1" "$2")" -ge "$3" ]
+# counted CHAIN COMMENT: packets that its rules with a comment like this have seen
+counted() {
+	iptables-legacy -w -nvxL "$1" | awk -v comment="$2" '$0 ~ comment { sum += $1 } END { print sum + 0 }'
+}
+
+# differs LINK LINK: as those of two namespaces in /proc
+differs() {
+	[ "$(readlink "$1")" != "$(readlink "$2")" ]
 }
 
 # is_gone PID
@@ -139,6 +149,16 @@ await() {
 	wait_until "$1" is_gone "$2" || kill -KILL "$2"
 	wait "$2" 2>/dev/null
 	status=$?
+}
+
+# stand_still PROCESS: it is stopped, with each of its threads, which takes a moment
+stand_still() {
+	kill -STOP "$1"
+	wait_until 20 has_stopped "$1" || not_ok "process $1 stands still"
+}
+
+has_stopped() {
+	! cut -d ' ' -f 3 "/proc/$1/task"/*/stat | grep -qv T
 }
 
 # has_lines COUNT: so many lines, at least, in $scratch/out
@@ -159,7 +179,6 @@ expect_sentence() {
 	local command=$1 code=$2 pattern=$3 text=$4 lines
 
 	shift 4
-	# shellcheck disable=SC2154 # $verdict is set by the tests of the tool
 	timeout 20 "$verdict" "$command" "$@" >"$scratch/out" 2>"$scratch/err"
 	status=$?
 	output=$(cat "$scratch/out" "$scratch/err")

@@ -7,10 +7,6 @@
 # fields of a queue: number, portid, waiting ...
 queues=/proc/net/netfilter/nfnetlink_queue
 
-differs() {
-	[ "$(readlink "$1")" != "$(readlink "$2")" ]
-}
-
 # lay_wire: $far is a process there
 lay_wire() {
 	background unshare --net -- sleep 900
@@ -42,7 +38,7 @@ is_empty() {
 # load: from "far" until unload, to ports 9000 to 9003, in 16 flows; a receiver counts
 load() {
 	iptables-legacy -w -Z INPUT
-	# shellcheck disable=SC2154 # $build is set by the tests of the tool
+	# shellcheck disable=SC2154 # shell.sh has it
 	background "$build/bench/net/sink" --port 9000 --ports 4 >"$scratch/sink" 2>"$scratch/sink.err"
 	receiver=$child
 	wait_until 20 grep -q ready "$scratch/sink.err" || not_ok "the receiver does not start"
