@@ -14,7 +14,6 @@ if [ "$(id -u)" -eq 0 ] && [ "${1:-}" != inside ]; then
 	exec unshare --mount --pid --fork --mount-proc --kill-child -- bash "$0" inside
 fi
 
-# shellcheck source=test/support/shell.sh
 . test/support/shell.sh
 
 export VERDICT_FUNCTION_PATH=$build/functions

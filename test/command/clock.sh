@@ -8,11 +8,8 @@
 
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-# shellcheck source=test/support/namespace.sh
 . test/support/namespace.sh
-# shellcheck source=test/support/shell.sh
 . test/support/shell.sh
-# shellcheck source=test/support/wire.sh
 . test/support/wire.sh
 
 export VERDICT_FUNCTION_PATH=$build/functions
@@ -34,7 +31,6 @@ if [ "$(basename "$build")" = asan ] || [ "$(basename "$build")" = tsan ]; then
 	skip "a clock that jumps: this sanitizer has to be the first that is loaded"
 	finish
 fi
-# shellcheck source=test/support/manager.sh
 . test/support/manager.sh
 
 lay_wire

@@ -8,9 +8,7 @@
 
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-# shellcheck source=test/support/namespace.sh
 . test/support/namespace.sh
-# shellcheck source=test/support/shell.sh
 . test/support/shell.sh
 
 export VERDICT_FUNCTION_PATH=$build/functions

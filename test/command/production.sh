@@ -10,13 +10,9 @@
 
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-# shellcheck source=test/support/namespace.sh
 . test/support/namespace.sh
-# shellcheck source=test/support/shell.sh
 . test/support/shell.sh
-# shellcheck source=test/support/wire.sh
 . test/support/wire.sh
-# shellcheck source=test/support/daemon.sh
 . test/support/daemon.sh
 
 
@@ -35,7 +31,6 @@ if [ ! -e "$build/test/functions/slow.so" ]; then
 	finish
 fi
 
-# shellcheck source=test/support/manager.sh
 . test/support/manager.sh
 
 # ---- install ----

@@ -5,7 +5,6 @@
 
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-# shellcheck source=test/support/shell.sh
 . test/support/shell.sh
 
 export VERDICT_FUNCTION_PATH=$build/functions

@@ -9,13 +9,9 @@
 
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-# shellcheck source=test/support/namespace.sh
 . test/support/namespace.sh
-# shellcheck source=test/support/shell.sh
 . test/support/shell.sh
-# shellcheck source=test/support/wire.sh
 . test/support/wire.sh
-# shellcheck source=test/support/daemon.sh
 . test/support/daemon.sh
 
 export VERDICT_FUNCTION_PATH=$build/functions
