@@ -428,7 +428,7 @@ SCRIPTS := tools/demo tools/check tools/install-deps tools/ipq-compat tools/trac
 	bench/profile bench/flamegraph bench/net/drain bench/net/live bench/net/loads bench/net/levers bench/net/reloads bench/net/restarts bench/net/soak bench/net/footprint bench/net/held bench/net/metrics bench/net/script.sh $(wildcard test/command/*.sh) $(wildcard test/support/*.sh)
 
 lint:
-	shellcheck -x $(SCRIPTS)
+	printf '%s\n' $(SCRIPTS) | xargs -n 8 -P "$$(nproc)" shellcheck -x
 	mandoc -T lint -W error $(MAN_PAGES)
 	@for header in $(PUBLIC_HEADERS); do \
 		echo "alone, as C11 and C++: $$header"; \
