@@ -356,7 +356,7 @@ void vd_engine_fail_port(struct vd_engine *engine, const struct vd_port *port, i
 
 void vd_engine_call_for_help(struct vd_engine *engine)
 {
-	if (!vd_apart_wake_one(engine) &&
+	if (!vd_parking_wake_one(&engine->parking) &&
 	    atomic_load_explicit(&engine->watch.watching, memory_order_relaxed))
 		vd_watch_wake(&engine->watch);
 }

@@ -9,7 +9,6 @@
 
 #include "engine/account.h"
 #include "engine/answers.h"
-#include "engine/apart.h"
 #include "engine/chain.h"
 #include "engine/crowd.h"
 #include "engine/engine.h"
@@ -63,7 +62,6 @@ struct vd_worker {
 	unsigned index;
 	pthread_t thread;
 	struct vd_sender sender;
-	struct vd_apart apart;
 	unsigned bursts; /* since the watched lanes were looked at */
 	struct vd_crowd_watch crowd_watch;
 	struct vd_holding *holding; /* of the burst that it decides */

@@ -34,7 +34,7 @@ static bool read_lane(struct vd_worker *worker, struct vd_lane *lane)
 	if (!may_be_read(engine, lane))
 		return false;
 	/* packets wait to be decided: a sleeper can read meanwhile */
-	if (vd_duty_is_claimable(&lane->duty) && vd_apart_wake_one(engine))
+	if (vd_duty_is_claimable(&lane->duty) && vd_parking_wake_one(&engine->parking))
 		return false;
 	if (!vd_lane_take_reading(lane))
 		return false;
@@ -183,7 +183,7 @@ static void watch(struct vd_worker *worker)
 	count = mark_readable(worker->plan, indices, count);
 	release_watching(&engine->watch);
 	if (count > 1)
-		vd_apart_wake_one(engine);
+		vd_parking_wake_one(&engine->parking);
 }
 
 /* Sleeps until there may be something to do. */
@@ -203,9 +203,7 @@ static void rest(struct vd_worker *worker)
 		return;
 	}
 	vd_grace_sleep();
-	vd_apart_begin(&worker->apart);
 	vd_parking_park(&engine->parking, key);
-	vd_apart_end(&worker->apart);
 	vd_grace_wake();
 }
 
@@ -222,7 +220,7 @@ static void look_around(struct vd_worker *worker)
 		return;
 	count = vd_watch_look(&engine->watch, indices, false);
 	if (mark_readable(worker->plan, indices, count))
-		vd_apart_wake_one(engine);
+		vd_parking_wake_one(&engine->parking);
 	release_watching(&engine->watch);
 }
 
@@ -251,7 +249,6 @@ void *vd_worker_main(void *argument)
 	bool has_ended = false;
 
 	vd_account_begin(&worker->sender.account);
-	vd_apart_init(&worker->apart);
 	vd_grace_enter();
 	while (!has_ended) {
 		bool stopping = vd_engine_is_stopping(worker->engine);
