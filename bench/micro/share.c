@@ -18,7 +18,7 @@
 
 struct helper {
 	struct share *share;
-	struct vd_ring_spsc *todo, *done;
+	struct vd_ring_spsc *given, *done;
 	pthread_t thread;
 };
 
@@ -58,7 +58,7 @@ static void *help(void *argument)
 	for (;;) {
 		/* looked at first: what was pushed before the end is popped behind it */
 		bool is_last = atomic_load_explicit(&share->has_ended, memory_order_acquire);
-		uint32_t count = vd_ring_spsc_pop_burst(helper->todo, indices, BURST);
+		uint32_t count = vd_ring_spsc_pop_burst(helper->given, indices, BURST);
 
 		if (!count && is_last)
 			return NULL;
@@ -100,7 +100,7 @@ static int supply(struct share *share, struct helper *helper)
 		for (unsigned rest = BURST - (unsigned)count, i = 0; i < rest; i++)
 			packets[i] = packets[i + (unsigned)count];
 		share->free_count -= (unsigned)count;
-		vd_ring_spsc_push_burst(helper->todo, indices, (uint32_t)count);
+		vd_ring_spsc_push_burst(helper->given, indices, (uint32_t)count);
 	}
 	return count;
 }
@@ -113,7 +113,7 @@ static int read_all(struct share *share)
 	while (count >= 0) {
 		for (unsigned i = 0; i < share->helper_count && count >= 0; i++) {
 			take_back(share, &share->helpers[i]);
-			if (vd_ring_spsc_count(share->helpers[i].todo) < SUPPLY)
+			if (vd_ring_spsc_count(share->helpers[i].given) < SUPPLY)
 				count = supply(share, &share->helpers[i]);
 		}
 		if (count >= 0 && (count = receive(share, &packets)) > 0)
@@ -139,11 +139,11 @@ static int start_helpers(struct share *share, unsigned count)
 		int result;
 
 		helper->share = share;
-		helper->todo = make_ring();
+		helper->given = make_ring();
 		helper->done = make_ring();
-		result = helper->todo && helper->done ? pthread_create(&helper->thread, NULL, help, helper) : ENOMEM;
+		result = helper->given && helper->done ? pthread_create(&helper->thread, NULL, help, helper) : ENOMEM;
 		if (result) {
-			free(helper->todo);
+			free(helper->given);
 			free(helper->done);
 			return -result;
 		}
@@ -157,7 +157,7 @@ static void end_helpers(struct share *share)
 	atomic_store_explicit(&share->has_ended, true, memory_order_release);
 	for (unsigned i = 0; i < share->helper_count; i++) {
 		pthread_join(share->helpers[i].thread, NULL);
-		free(share->helpers[i].todo);
+		free(share->helpers[i].given);
 		free(share->helpers[i].done);
 	}
 }
